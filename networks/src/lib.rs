@@ -4,6 +4,8 @@
 
 pub mod checkpoint;
 pub mod error;
+pub mod grad;
+pub mod latent;
 pub mod ops;
 pub mod random;
 pub mod stylegan2;
