@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 pub mod error;
+pub mod grad;
 pub mod ops;
 pub mod random;
 pub mod stylegan2;
