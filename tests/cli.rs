@@ -88,7 +88,8 @@ fn noise_modes_give_different_images_and_random_noise_repeats() {
 #[test]
 fn the_outcome_is_json_when_asked_for() {
     let folder = tempfile::tempdir().expect("folder");
-    let printed = succeed(&["generate", "--network", &network(), "--seeds", "5", "--json", "--outdir", text(folder.path())]);
+    let printed =
+        succeed(&["generate", "--network", &network(), "--seeds", "5", "--json", "--outdir", text(folder.path())]);
     let outcome: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
     assert!(outcome["images"][0].as_str().expect("a path").ends_with("seed0005.png"));
     assert_eq!(outcome["resolution"], 16);
@@ -165,10 +166,18 @@ fn what_cannot_be_done_ends_with_code_1_and_names_the_file() {
         (text(&evil).to_owned(), vec!["evil.pkl", "os.system", "nothing was executed"]),
     ] {
         fail(&["inspect", &path], 1, &words);
-        fail(&["generate", "--network", &path, "--seeds", "0", "--outdir", text(&folder.path().join("out"))], 1, &words);
+        fail(
+            &["generate", "--network", &path, "--seeds", "0", "--outdir", text(&folder.path().join("out"))],
+            1,
+            &words,
+        );
     }
     assert!(!folder.path().join("out").exists(), "nothing is made for a network that cannot be read");
-    fail(&["style-mix", "--network", &network(), "--rows", "1", "--cols", "2", "--styles", "0-40", "--outdir", "x"], 1, &["0 to 5"]);
+    fail(
+        &["style-mix", "--network", &network(), "--rows", "1", "--cols", "2", "--styles", "0-40", "--outdir", "x"],
+        1,
+        &["0 to 5"],
+    );
     let latents = file("w.npz", b"PK\x05\x06");
     fail(&["generate", "--network", &network(), "--projected-w", text(&latents), "--outdir", "x"], 1, &["w.npz"]);
     fail(&["convert", &network(), text(&folder.path().join("x.pkl"))], 1, &["x.pkl", ".safetensors", ".pt"]);

@@ -132,7 +132,7 @@ impl WPlus {
             return Err(Error::value("style layer", layer, format!("0 to {}", num_ws - 1)));
         }
         let source = |layer: usize| if layers.contains(&layer) { &styles.0 } else { &self.0 };
-        let picked = (0..num_ws).map(|layer| source(layer).narrow(1, layer, 1)).collect::<Result<Vec<_>, _>>()?;
+        let picked = (0..num_ws).map(|layer| Ok(source(layer).narrow(1, layer, 1)?)).collect::<Result<Vec<_>>>()?;
         Ok(WPlus(Tensor::cat(&picked, 1)?))
     }
 }

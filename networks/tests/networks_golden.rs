@@ -34,7 +34,11 @@ impl Golden {
     }
 
     fn get(&self, name: &str) -> Tensor {
-        self.tensors.get(name).unwrap_or_else(|| panic!("{}: no golden `{name}`", self.name)).to_dtype(DType::F32).unwrap()
+        self.tensors
+            .get(name)
+            .unwrap_or_else(|| panic!("{}: no golden `{name}`", self.name))
+            .to_dtype(DType::F32)
+            .unwrap()
     }
 
     fn generator(&self) -> Generator {
@@ -53,7 +57,8 @@ impl Golden {
     fn expect(&self, name: &str, found: &Tensor) {
         let expected = self.get(name);
         assert_eq!(found.dims(), expected.dims(), "{}: shape of `{name}`", self.name);
-        let largest = |t: Tensor| f64::from(t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap());
+        let largest =
+            |t: Tensor| f64::from(t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap());
         let difference = largest((found - &expected).unwrap());
         let allowed = TOLERANCE * (largest(expected) / 10.0).max(1.0);
         assert!(difference <= allowed, "{}: `{name}` differs by {difference:e}, allowed {allowed:e}", self.name);
@@ -70,7 +75,9 @@ fn folders() -> Vec<PathBuf> {
             continue;
         };
         let folders = entries.map(|entry| entry.unwrap().path());
-        found.extend(folders.filter(|path| path.join("network.pkl").exists() && path.join("golden.safetensors").exists()));
+        found.extend(
+            folders.filter(|path| path.join("network.pkl").exists() && path.join("golden.safetensors").exists()),
+        );
     }
     found.sort();
     found
@@ -205,12 +212,18 @@ fn seeds_give_the_published_latents_and_pixels() {
             let truncation = Truncation { psi: 0.7, cutoff: None };
             let ws = ws.truncate(generator.w_avg(), &truncation).unwrap();
             let image = generator.render(&ws, &Noise::Const).unwrap();
-            let pixels = (image * 127.5).unwrap().affine(1.0, 128.0).unwrap().clamp(0f32, 255f32).unwrap().floor().unwrap();
+            let pixels =
+                (image * 127.5).unwrap().affine(1.0, 128.0).unwrap().clamp(0f32, 255f32).unwrap().floor().unwrap();
             let pixels = pixels.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap();
             let expected = golden.get(&format!("gen_seed{seed}_psi0.7_u8_nhwc"));
-            let difference = (pixels - expected).unwrap().abs().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let difference =
+                (pixels - expected).unwrap().abs().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let off = difference.iter().filter(|d| **d > 0.0).count();
-            assert!(difference.iter().all(|d| *d <= 1.0), "{}: a pixel of seed {seed} is off by more than 1", golden.name);
+            assert!(
+                difference.iter().all(|d| *d <= 1.0),
+                "{}: a pixel of seed {seed} is off by more than 1",
+                golden.name
+            );
             assert!(off * 1000 <= difference.len(), "{}: {off} of {} bytes differ", golden.name, difference.len());
         }
     });

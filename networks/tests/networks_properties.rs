@@ -86,9 +86,19 @@ fn discriminators() -> Vec<DiscriminatorConfig> {
     vec![
         plain.clone(),
         DiscriminatorConfig { architecture: Architecture::Skip, c_dim: 3, cmap_dim: 6, ..plain.clone() },
-        DiscriminatorConfig { architecture: Architecture::Orig, mbstd_num_channels: 0, img_channels: 1, ..plain.clone() },
+        DiscriminatorConfig {
+            architecture: Architecture::Orig,
+            mbstd_num_channels: 0,
+            img_channels: 1,
+            ..plain.clone()
+        },
         DiscriminatorConfig { resolution: resolution(4), channels: smallest.clone(), ..plain.clone() },
-        DiscriminatorConfig { architecture: Architecture::Skip, resolution: resolution(4), channels: smallest, ..plain },
+        DiscriminatorConfig {
+            architecture: Architecture::Skip,
+            resolution: resolution(4),
+            channels: smallest,
+            ..plain
+        },
     ]
 }
 
@@ -129,7 +139,9 @@ fn names_are_read_back_as_they_are_written() {
             assert_eq!(layer.to_string().parse::<DiscriminatorLayer>().unwrap(), layer);
         }
     }
-    for name in ["", "mapping.fc01.weight", "synthesis.b12.conv0.weight", "synthesis.b8.conv2.weight", "b4.conv.weights"] {
+    for name in
+        ["", "mapping.fc01.weight", "synthesis.b12.conv0.weight", "synthesis.b8.conv2.weight", "b4.conv.weights"]
+    {
         assert!(name.parse::<Layer>().is_err() && name.parse::<DiscriminatorLayer>().is_err(), "{name:?}");
     }
 }
@@ -183,7 +195,8 @@ fn every_discriminator_gives_one_logit_an_image() {
 #[test]
 fn a_label_is_demanded_when_needed_and_refused_when_not() {
     let (plain, conditional) = (generators().remove(0), generators().remove(1));
-    for (config, label) in [(plain, Some(Tensor::ones((1, 4), DType::F32, &Device::Cpu).unwrap())), (conditional, None)] {
+    for (config, label) in [(plain, Some(Tensor::ones((1, 4), DType::F32, &Device::Cpu).unwrap())), (conditional, None)]
+    {
         let weights = Weights::<Layer>::random(&config, &mut RandomState::new(1)).unwrap();
         let generator = Generator::from_weights(&config, &weights).unwrap();
         let z = Z::from_seeds(&[Seed(0)], config.z_dim, &Device::Cpu).unwrap();
@@ -216,7 +229,8 @@ fn weights_are_complete_and_of_the_right_shape_or_refused() {
     reshaped.insert(Layer::WAvg, Tensor::zeros(8, DType::F32, &Device::Cpu).unwrap());
     assert!(matches!(Weights::new(&config, reshaped), Err(Error::Shape { expected, .. }) if expected == [7]));
 
-    let larger = GeneratorConfig { resolution: resolution(8), channels: Channels::from_widths(vec![6, 6]), ..config.clone() };
+    let larger =
+        GeneratorConfig { resolution: resolution(8), channels: Channels::from_widths(vec![6, 6]), ..config.clone() };
     assert!(Weights::new(&larger, all()).unwrap_err().to_string().contains("synthesis.b16"));
 }
 

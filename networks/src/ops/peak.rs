@@ -43,8 +43,8 @@ fn portable(iterations: u64) -> f32 {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_add_ps, _mm512_fmadd_ps,
-        _mm512_reduce_add_ps, _mm512_set1_ps, _mm256_cvtss_f32,
+        __m256, __m512, _mm256_add_ps, _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_add_ps,
+        _mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps,
     };
 
     use super::SUMS;

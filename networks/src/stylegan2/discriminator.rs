@@ -119,7 +119,7 @@ struct Epilogue {
 impl Epilogue {
     fn new(vb: &VarBuilder<'_>, config: &DiscriminatorConfig, filter: &Filter) -> Result<Self> {
         let width = config.channels.at(Resolution::R4);
-        let act = BiasAct { clamp: config.conv_clamp, ..BiasAct::of(config.activation) };
+        let act = BiasAct { clamp: config.conv_clamp, ..BiasAct::new(config.activation) };
         let spec = ConvSpec { kernel: 3, up: 1, down: 1, act };
         let logits = if config.c_dim > 0 { config.cmap_dim } else { 1 };
         let inputs = width + config.mbstd_num_channels;

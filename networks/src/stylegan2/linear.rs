@@ -27,7 +27,7 @@ impl FullyConnected {
     ) -> Result<Self> {
         let weight = vb.get((outputs, inputs), "weight")?.into();
         let bias = vb.get(outputs, "bias")?.into();
-        Ok(FullyConnected { weight, bias, lr_multiplier, act: BiasAct::of(activation) })
+        Ok(FullyConnected { weight, bias, lr_multiplier, act: BiasAct::new(activation) })
     }
 
     pub(crate) fn forward(&self, x: &Dual) -> Result<Dual> {

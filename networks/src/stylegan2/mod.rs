@@ -2,9 +2,9 @@
 
 pub mod blend;
 pub mod config;
+pub mod cost;
 pub mod discriminator;
 pub mod generator;
-pub mod cost;
 mod init;
 pub mod layer;
 mod linear;

@@ -152,7 +152,7 @@ pub(crate) fn scaled_act(activation: Activation, gain: f64, clamp: Option<f64>) 
     BiasAct {
         gain: Some(activation.default_gain() * gain),
         clamp: clamp.map(|clamp| clamp * gain),
-        ..BiasAct::of(activation)
+        ..BiasAct::new(activation)
     }
 }
 
@@ -173,7 +173,7 @@ impl ToRgb {
             weight: vb.get((config.img_channels, inputs, 1, 1), "weight")?.into(),
             bias: vb.get(config.img_channels, "bias")?.into(),
             filter: filter.clone(),
-            act: BiasAct { clamp: config.conv_clamp, ..BiasAct::of(Activation::Linear) },
+            act: BiasAct { clamp: config.conv_clamp, ..BiasAct::new(Activation::Linear) },
         })
     }
 
@@ -314,9 +314,8 @@ pub struct Synthesis {
 impl Synthesis {
     pub(crate) fn new(config: &GeneratorConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let filter = Filter::new(&config.resample_filter)?;
-        let block = |resolution: Resolution| {
-            SynthesisBlock::new(&vb.pp(format!("b{resolution}")), resolution, config, &filter)
-        };
+        let block =
+            |resolution: Resolution| SynthesisBlock::new(&vb.pp(format!("b{resolution}")), resolution, config, &filter);
         Ok(Synthesis { blocks: config.resolution.ladder().map(block).collect::<Result<_>>()? })
     }
 
