@@ -135,11 +135,12 @@ fn blend_grid(
     }
     columns.push(("base".to_owned(), base.clone()));
 
-    sink.event(&Event::Started { what: "blend grid".to_owned(), total: Some(columns.len() as u64) });
+    let total = columns.len() as u64;
+    sink.event(&Event::Started { what: "rendering the blend grid".to_owned() });
     let mut sheet = Sheet::new(SEEDS.iter().map(|seed| format!("seed {}", seed.0)).collect());
     for (done, (caption, weights)) in columns.iter().enumerate() {
         sheet.column(caption, render(config, weights, &ws)?);
-        sink.event(&Event::Progress { done: done as u64 + 1 });
+        sink.event(&Event::Progress { done: done as u64 + 1, total, unit: "columns" });
     }
     Ok(sheet.render())
 }

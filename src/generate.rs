@@ -98,7 +98,7 @@ pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
     let config = generator.config();
     let mut outcome = Generated { images: Vec::new(), grid: None, resolution: config.resolution.px() };
     let mut cells = Vec::new();
-    sink.event(&Event::Started { what: "generate".to_owned(), total: Some(items.len() as u64) });
+    sink.event(&Event::Started { what: format!("rendering from `{}`", plan.network.display()) });
     let step = match plan.noise {
         NoiseMode::Random => 1,
         NoiseMode::Const | NoiseMode::None => batch_size(config),
@@ -116,7 +116,8 @@ pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
                 cells.push((item.caption.clone(), image));
             }
         }
-        sink.event(&Event::Progress { done: outcome.images.len() as u64 });
+        let (done, total) = (outcome.images.len() as u64, items.len() as u64);
+        sink.event(&Event::Progress { done, total, unit: "images" });
     }
     if plan.grid == Grid::Yes {
         let path = plan.outdir.join("grid.png");
@@ -175,8 +176,7 @@ pub(crate) fn label_of(
     match (class, config.c_dim) {
         (None, 0) => Ok(None),
         (Some(_), 0) => {
-            let text = "--class is ignored, the network is unconditional".to_owned();
-            sink.event(&Event::Warning { text });
+            sink.event(&Event::Warning("--class is ignored, the network is unconditional".to_owned()));
             Ok(None)
         }
         (None, classes) => {

@@ -59,17 +59,17 @@ pub fn run(plan: &StyleMixPlan, sink: &mut dyn Sink) -> Result<StyleMixed> {
     folder::create(&plan.outdir)?;
 
     let total = (ws.len() + plan.rows.len() * plan.cols.len()) as u64;
-    sink.event(&Event::Started { what: "style-mix".to_owned(), total: Some(total) });
+    sink.event(&Event::Started { what: format!("mixing styles of `{}`", plan.network.display()) });
     let mut images = BTreeMap::new();
     for (&seed, w) in &ws {
         images.insert((seed, seed), render(&generator, w, plan.noise, seed)?);
-        sink.event(&Event::Progress { done: images.len() as u64 });
+        sink.event(&Event::Progress { done: images.len() as u64, total, unit: "images" });
     }
     for &row in &plan.rows {
         for &col in &plan.cols {
             let mixed = ws[&row].mix(&ws[&col], &plan.styles)?;
             images.insert((row, col), render(&generator, &mixed, plan.noise, row)?);
-            sink.event(&Event::Progress { done: images.len() as u64 });
+            sink.event(&Event::Progress { done: images.len() as u64, total, unit: "images" });
         }
     }
     save(plan, &images, sink)

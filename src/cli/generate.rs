@@ -78,8 +78,7 @@ impl From<NoiseArg> for NoiseMode {
 impl GenerateArgs {
     fn plan(self, sink: &mut dyn Sink) -> Result<GeneratePlan> {
         if self.projected_w.is_some() && (self.seeds.is_some() || self.class.is_some() || self.trunc != 1.0) {
-            let text = "--seeds, --class and --trunc are ignored when using --projected-w".to_owned();
-            sink.event(&Event::Warning { text });
+            sink.event(&Event::Warning("--seeds, --class and --trunc are ignored when using --projected-w".to_owned()));
         }
         let source = match (self.projected_w, self.seeds) {
             (Some(path), _) => Source::Projected(path),
