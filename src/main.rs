@@ -1,1 +1,3 @@
+//! The `toonify` program.
+
 fn main() {}

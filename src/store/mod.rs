@@ -1,0 +1,4 @@
+//! Files and folders: everything that is read from or written to a disk goes through here.
+
+pub mod atomic;
+pub mod folder;
