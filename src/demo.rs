@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use image::RgbImage;
+use image::DynamicImage;
 use toonify_networks::checkpoint::{Checkpoint, Provenance};
 use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
 use toonify_networks::ops::Activation;
@@ -123,7 +123,7 @@ fn blend_grid(
     base: &Weights<Layer>,
     tuned: &Weights<Layer>,
     sink: &mut dyn Sink,
-) -> Result<RgbImage> {
+) -> Result<DynamicImage> {
     let generator = Generator::from_weights(config, base)?;
     let w = generator.map(&Z::from_seeds(&SEEDS, config.z_dim, &Device::Cpu)?, None)?;
     let ws = w.broadcast(config.num_ws())?.truncate(generator.w_avg(), &TRUNCATION)?;
@@ -137,15 +137,22 @@ fn blend_grid(
 
     let total = columns.len() as u64;
     sink.event(&Event::Started { what: "rendering the blend grid".to_owned() });
-    let mut sheet = Sheet::new(SEEDS.iter().map(|seed| format!("seed {}", seed.0)).collect());
-    for (done, (caption, weights)) in columns.iter().enumerate() {
-        sheet.column(caption, render(config, weights, &ws)?);
+    let mut rendered = Vec::new();
+    for (done, (_caption, weights)) in columns.iter().enumerate() {
+        rendered.push(render(config, weights, &ws)?);
         sink.event(&Event::Progress { done: done as u64 + 1, total, unit: "columns" });
     }
-    Ok(sheet.render())
+    let sheet = Sheet {
+        title: format!("Layers up to the swap from the base, above it from the tuned model ({} px)", config.resolution),
+        columns: columns.into_iter().map(|(caption, _weights)| caption).collect(),
+        rows: SEEDS.iter().map(|seed| format!("seed {}", seed.0)).collect(),
+        cells: (0..SEEDS.len()).flat_map(|row| rendered.iter().map(move |column| column[row].clone())).collect(),
+        cell_px: 128,
+    };
+    Ok(sheet.render()?.into())
 }
 
-fn render(config: &GeneratorConfig, weights: &Weights<Layer>, ws: &WPlus) -> Result<Vec<RgbImage>> {
+fn render(config: &GeneratorConfig, weights: &Weights<Layer>, ws: &WPlus) -> Result<Vec<DynamicImage>> {
     let images = Generator::from_weights(config, weights)?.render(ws, &Noise::Const)?;
     pixels::to_images(&images, Rounding::Generate)
 }

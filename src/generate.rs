@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
-use image::RgbImage;
+use image::{DynamicImage, RgbImage};
 use toonify_networks::checkpoint::Parts;
 use toonify_networks::latent::{Seed, Truncation, WPlus, Z, one_hot};
 use toonify_networks::random::RandomState;
@@ -12,6 +12,7 @@ use toonify_networks::stylegan2::{Generator, GeneratorConfig, Noise};
 
 use crate::events::{Event, Sink};
 use crate::pixels::{self, Rounding};
+use crate::sheet::{self, Sheet};
 use crate::store::{checkpoint, folder, latents, picture};
 
 /// What to render; nothing is left to ask.
@@ -113,7 +114,7 @@ pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
             sink.event(&Event::Saved { path: path.clone() });
             outcome.images.push(path);
             if plan.grid == Grid::Yes {
-                cells.push((item.caption.clone(), image));
+                cells.push(image);
             }
         }
         let (done, total) = (outcome.images.len() as u64, items.len() as u64);
@@ -121,7 +122,7 @@ pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
     }
     if plan.grid == Grid::Yes {
         let path = plan.outdir.join("grid.png");
-        picture::write(&path, &contact_sheet(cells)?)?;
+        picture::write(&path, &contact_sheet(&items, cells)?)?;
         outcome.grid = Some(path);
     }
     Ok(outcome)
@@ -186,7 +187,15 @@ pub(crate) fn label_of(
     }
 }
 
-/// All images in rows as long as the sheet is high.
-fn contact_sheet(cells: Vec<(String, RgbImage)>) -> Result<RgbImage> {
-    crate::sheet::gallery(&cells)
+/// All images on one sheet that is about as wide as high; the rows tell what is in them.
+fn contact_sheet(items: &[Item], mut cells: Vec<DynamicImage>) -> Result<DynamicImage> {
+    let n_columns = (items.len() as f64).sqrt().ceil() as usize;
+    let captions = |row: &[Item]| row.iter().map(|item| item.caption.as_str()).collect::<Vec<_>>().join(", ");
+    let rows: Vec<String> = items.chunks(n_columns).map(captions).collect();
+    let (width, height) = (cells[0].width(), cells[0].height());
+    let blank = DynamicImage::from(RgbImage::from_pixel(width, height, sheet::PAPER));
+    cells.resize(rows.len() * n_columns, blank);
+    let columns = vec![String::new(); n_columns];
+    let sheet = Sheet { title: String::new(), columns, rows, cells, cell_px: width.clamp(64, Sheet::CELL_PX) };
+    Ok(sheet.render()?.into())
 }

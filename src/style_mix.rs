@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use candle_core::Device;
-use image::RgbImage;
-use image::imageops::replace;
+use image::DynamicImage;
 use toonify_networks::checkpoint::Parts;
 use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
 use toonify_networks::stylegan2::{Generator, Noise};
@@ -15,6 +14,7 @@ use toonify_networks::stylegan2::{Generator, Noise};
 use crate::events::{Event, Sink};
 use crate::generate::{NoiseMode, label_of, noise_of};
 use crate::pixels::{self, Rounding};
+use crate::sheet;
 use crate::store::{checkpoint, folder, picture};
 
 /// What to mix; nothing is left to ask.
@@ -88,13 +88,13 @@ fn latents(plan: &StyleMixPlan, generator: &Generator, sink: &mut dyn Sink) -> R
     Ok(ws)
 }
 
-fn render(generator: &Generator, w: &WPlus, noise: NoiseMode, seed: Seed) -> Result<RgbImage> {
+fn render(generator: &Generator, w: &WPlus, noise: NoiseMode, seed: Seed) -> Result<DynamicImage> {
     let noise: Noise = noise_of(noise, generator.config(), seed.0)?;
     let image = generator.render(w, &noise)?;
     Ok(pixels::to_images(&image, Rounding::Generate)?.remove(0))
 }
 
-fn save(plan: &StyleMixPlan, images: &BTreeMap<(Seed, Seed), RgbImage>, sink: &mut dyn Sink) -> Result<StyleMixed> {
+fn save(plan: &StyleMixPlan, images: &BTreeMap<(Seed, Seed), DynamicImage>, sink: &mut dyn Sink) -> Result<StyleMixed> {
     let mut outcome = StyleMixed { images: Vec::new(), grid: plan.outdir.join("grid.png") };
     for ((row, col), image) in images {
         let path = plan.outdir.join(format!("{}-{}.png", row.0, col.0));
@@ -102,25 +102,19 @@ fn save(plan: &StyleMixPlan, images: &BTreeMap<(Seed, Seed), RgbImage>, sink: &m
         sink.event(&Event::Saved { path: path.clone() });
         outcome.images.push(path);
     }
-    picture::write(&outcome.grid, &grid(plan, images))?;
+    picture::write(&outcome.grid, &grid(plan, images)?)?;
     sink.event(&Event::Saved { path: outcome.grid.clone() });
     Ok(outcome)
 }
 
 /// The published grid without captions, so that its pixels are the published ones.
-fn grid(plan: &StyleMixPlan, images: &BTreeMap<(Seed, Seed), RgbImage>) -> RgbImage {
-    let side = images.values().next().map_or(0, RgbImage::width);
-    let (width, height) = (side * (plan.cols.len() as u32 + 1), side * (plan.rows.len() as u32 + 1));
-    let mut canvas = RgbImage::new(width, height);
-    let mut put = |column: usize, row: usize, pair: (Seed, Seed)| {
-        replace(&mut canvas, &images[&pair], (column as u32 * side).into(), (row as u32 * side).into());
-    };
-    for (r, &row) in plan.rows.iter().enumerate() {
-        put(0, r + 1, (row, row));
-        for (c, &col) in plan.cols.iter().enumerate() {
-            put(c + 1, 0, (col, col));
-            put(c + 1, r + 1, (row, col));
-        }
+fn grid(plan: &StyleMixPlan, images: &BTreeMap<(Seed, Seed), DynamicImage>) -> Result<DynamicImage> {
+    let cell = |row: Seed, col: Seed| Some(images[&(row, col)].to_rgb8());
+    let mut cells = vec![None];
+    cells.extend(plan.cols.iter().map(|&col| cell(col, col)));
+    for &row in &plan.rows {
+        cells.push(cell(row, row));
+        cells.extend(plan.cols.iter().map(|&col| cell(row, col)));
     }
-    canvas
+    Ok(sheet::tile(&cells, plan.cols.len() + 1)?.into())
 }

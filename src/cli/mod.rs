@@ -6,15 +6,17 @@ mod generate;
 mod inspect;
 mod numbers;
 mod style_mix;
-mod terminal;
+pub mod suggest;
+pub mod terminal;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use terminal::TerminalSink;
+use terminal::{Terminal, Verbosity};
 
 /// StyleGAN2 toonify and model-blending workbench.
 #[derive(Debug, Parser)]
@@ -66,8 +68,8 @@ pub(crate) struct OutputArgs {
 }
 
 impl OutputArgs {
-    fn sink(&self) -> TerminalSink {
-        TerminalSink::new(self.quiet)
+    fn sink(&self) -> Terminal {
+        Terminal::new(if self.quiet { Verbosity::Quiet } else { Verbosity::Normal })
     }
 
     /// Prints the outcome to standard output: one JSON object, or the given lines.
@@ -81,7 +83,6 @@ impl OutputArgs {
 
 /// Writes lines to standard output; a reader that has gone away is no error.
 fn print_lines(lines: impl IntoIterator<Item = String>) -> Result<()> {
-    use std::io::{ErrorKind, Write};
     let mut out = std::io::stdout().lock();
     for line in lines {
         match writeln!(out, "{line}") {
@@ -108,6 +109,7 @@ pub fn report_error(error: &anyhow::Error) -> ExitCode {
         }
         previous = cause;
     }
-    terminal::print_error(&text);
+    // Standard error may be closed; there is nobody left to tell then.
+    let _ = writeln!(std::io::stderr(), "{text}");
     if error.downcast_ref::<Misuse>().is_some() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

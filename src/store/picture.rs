@@ -1,11 +1,10 @@
 //! Pictures on disk: written whole or not at all.
 
-use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use image::DynamicImage;
 
 use crate::store::atomic::AtomicFile;
 
@@ -13,13 +12,9 @@ use crate::store::atomic::AtomicFile;
 ///
 /// # Errors
 /// When the file cannot be written; the message names it.
-pub fn write(path: &Path, image: &RgbImage) -> Result<()> {
-    let failed = || format!("cannot write picture `{}`", path.display());
+pub fn write(path: &Path, image: &DynamicImage) -> Result<()> {
     let mut file = AtomicFile::create(path)?;
-    let encoder =
-        PngEncoder::new_with_quality(BufWriter::new(&mut file), CompressionType::Fast, FilterType::Adaptive);
-    encoder
-        .write_image(image.as_raw(), image.width(), image.height(), ExtendedColorType::Rgb8)
-        .with_context(failed)?;
+    let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive);
+    image.write_with_encoder(encoder).with_context(|| format!("cannot write picture `{}`", path.display()))?;
     file.commit()
 }
