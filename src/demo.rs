@@ -16,7 +16,8 @@ use toonify_networks::stylegan2::{
 use crate::events::{Event, Sink};
 use crate::pixels::{self, Rounding};
 use crate::sheet::Sheet;
-use crate::store::{checkpoint, folder, picture};
+use crate::store::checkpoint::{self, Format};
+use crate::store::{folder, picture};
 
 /// What to make.
 #[derive(Clone, Debug)]
@@ -56,7 +57,8 @@ pub fn run(plan: &DemoPlan, sink: &mut dyn Sink) -> Result<Demonstrated> {
         let notes = vec!["random weights of `toonify demo`, not trained".to_owned()];
         let provenance = Provenance { origin: "toonify demo".to_owned(), notes, ..Provenance::default() };
         let (config, ema) = (config.clone(), weights.clone());
-        checkpoint::write(&path, &Checkpoint { config, ema, generator: None, discriminator: None, provenance })?;
+        let checkpoint = Checkpoint { config, ema, generator: None, discriminator: None, provenance };
+        checkpoint::write(&path, &checkpoint, Format::Toonify)?;
         sink.event(&Event::Saved { path: path.clone() });
         networks.push(path);
     }

@@ -90,7 +90,7 @@ struct Item {
 /// # Errors
 /// When the checkpoint or the latents cannot be read or do not fit, or an image cannot be written.
 pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
-    let checkpoint = checkpoint::read(&plan.network, Parts::GENERATOR_EMA)?;
+    let checkpoint = checkpoint::read(&plan.network, Parts::GeneratorEma)?;
     let generator = Generator::from_weights(&checkpoint.config, &checkpoint.ema)
         .with_context(|| format!("cannot build the generator of `{}`", plan.network.display()))?;
     let (ws, items) = latents_of(&plan.source, &generator, sink)?;

@@ -52,7 +52,7 @@ pub struct StyleMixed {
 /// # Errors
 /// When the checkpoint cannot be read, a layer does not exist, or an image cannot be written.
 pub fn run(plan: &StyleMixPlan, sink: &mut dyn Sink) -> Result<StyleMixed> {
-    let checkpoint = checkpoint::read(&plan.network, Parts::GENERATOR_EMA)?;
+    let checkpoint = checkpoint::read(&plan.network, Parts::GeneratorEma)?;
     let generator = Generator::from_weights(&checkpoint.config, &checkpoint.ema)
         .with_context(|| format!("cannot build the generator of `{}`", plan.network.display()))?;
     let ws = latents(plan, &generator, sink)?;

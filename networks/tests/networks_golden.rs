@@ -24,7 +24,7 @@ struct Golden {
 impl Golden {
     fn load(folder: &Path) -> Golden {
         let bytes = std::fs::read(folder.join("network.pkl")).unwrap();
-        let (checkpoint, _report) = checkpoint::open(&bytes).unwrap().into_checkpoint(Parts::ALL, &mut || {}).unwrap();
+        let (checkpoint, _report) = checkpoint::open(&bytes).unwrap().into_checkpoint(Parts::All, &mut || {}).unwrap();
         let tensors = candle_core::safetensors::load(folder.join("golden.safetensors"), &Device::Cpu).unwrap();
         Golden { name: folder.file_name().unwrap().to_string_lossy().into_owned(), checkpoint, tensors }
     }

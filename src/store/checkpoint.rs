@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use memmap2::{Mmap, UncheckedAdvice};
-use toonify_networks::checkpoint::{self, Archive, Checkpoint, ImportReport, Parts};
+use toonify_networks::checkpoint::{self, Archive, Checkpoint, ImportReport, Parts, Unused};
+
+use crate::store::atomic::AtomicFile;
 
 /// A checkpoint file in memory by reference.
 pub struct CheckpointFile {
@@ -39,17 +41,30 @@ impl CheckpointFile {
     /// # Errors
     /// When it is no checkpoint that is known; the message names file, object, expected and found.
     pub fn archive(&self) -> Result<Archive<'_>> {
+        self.archive_with(Unused::Refuse)
+    }
+
+    fn archive_with(&self, unused: Unused) -> Result<Archive<'_>> {
         let bytes: &[u8] = self.map.as_deref().unwrap_or_default();
-        checkpoint::open(bytes).with_context(|| format!("cannot read checkpoint `{}`", self.path))
+        checkpoint::open_with(bytes, unused).with_context(|| format!("cannot read checkpoint `{}`", self.path))
+    }
+
+    /// Size of the file in bytes.
+    pub fn len(&self) -> u64 {
+        self.map.as_ref().map_or(0, |map| map.len() as u64)
+    }
+
+    /// Whether the file is empty.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_none()
     }
 
     /// Reads the wanted parts.
     ///
     /// # Errors
     /// As [`CheckpointFile::archive`], and when a tensor is missing, left over or of another shape.
-    pub fn read(&self, wanted: Parts) -> Result<(Checkpoint, ImportReport)> {
-        let archive = self.archive()?;
-        archive
+    pub fn read(&self, wanted: Parts, unused: Unused) -> Result<(Checkpoint, ImportReport)> {
+        self.archive_with(unused)?
             .into_checkpoint(wanted, &mut || self.release())
             .with_context(|| format!("cannot read checkpoint `{}`", self.path))
     }
@@ -69,5 +84,31 @@ impl CheckpointFile {
 /// # Errors
 /// As [`CheckpointFile::open`] and [`CheckpointFile::read`].
 pub fn read(path: &Path, wanted: Parts) -> Result<Checkpoint> {
-    Ok(CheckpointFile::open(path)?.read(wanted)?.0)
+    Ok(CheckpointFile::open(path)?.read(wanted, Unused::Refuse)?.0)
+}
+
+/// The kinds of checkpoint files that can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// This project's `.safetensors`, in single precision.
+    Toonify,
+    /// The same in half precision.
+    ToonifyHalf,
+    /// rosinality's `.pt`.
+    Rosinality,
+}
+
+/// Writes a checkpoint, whole or not at all.
+///
+/// # Errors
+/// When the format cannot hold the networks or the file cannot be written; the message names it.
+pub fn write(path: &Path, checkpoint: &Checkpoint, format: Format) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    match format {
+        Format::Toonify => checkpoint::write_toonify(checkpoint, Precision::Single, &mut file),
+        Format::ToonifyHalf => checkpoint::write_toonify(checkpoint, Precision::Half, &mut file),
+        Format::Rosinality => checkpoint::write_rosinality(checkpoint, &mut file),
+    }
+    .with_context(|| format!("cannot write checkpoint `{}`", path.display()))?;
+    file.commit()
 }
