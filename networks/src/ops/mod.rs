@@ -10,6 +10,7 @@ pub mod filter;
 pub mod minibatch_std;
 pub mod modulated_conv;
 pub mod normalize;
+mod real;
 pub mod resample_conv;
 pub mod upfirdn2d;
 
