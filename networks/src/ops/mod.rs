@@ -11,6 +11,7 @@ pub mod minibatch_std;
 pub mod modulated_conv;
 pub mod normalize;
 pub mod peak;
+mod real;
 pub mod resample_conv;
 pub mod upfirdn2d;
 

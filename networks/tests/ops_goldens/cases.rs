@@ -16,8 +16,11 @@ pub struct Case {
     /// Suffixes of the tensors that it is differentiated by.
     pub inputs: Vec<&'static str>,
     /// The call.
-    pub call: Box<dyn Fn(&[Dual]) -> Result<Dual>>,
+    pub call: Call,
 }
+
+/// A function of the inputs.
+pub type Call = Box<dyn Fn(&[Dual]) -> Result<Dual>>;
 
 impl Case {
     fn new(case: &Value, inputs: &[&'static str], call: impl Fn(&[Dual]) -> Result<Dual> + 'static) -> Self {

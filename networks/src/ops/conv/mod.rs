@@ -3,12 +3,17 @@
 //! Convolution, its adjoint and its weight gradient are each linear in their two arguments and each other's
 //! derivatives: three operators, closed under differentiation, give gradients of every order.
 
+mod cpu;
+mod geometry;
+mod operators;
 pub mod reference;
 
 use candle_core::Tensor;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grad::Dual;
+use geometry::Geometry;
+use operators::{Kind, Operator};
 
 /// How a kernel moves over the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,26 +58,11 @@ pub fn conv_transpose2d(x: &Dual, weight: &Dual, spec: &Convolution) -> Result<D
 }
 
 fn conv2d_tensor(x: &Tensor, weight: &Tensor, spec: &Convolution) -> Result<Tensor> {
-    spec.check(x, weight)?;
-    reference::conv2d(x, weight, spec)
+    let geometry = Geometry::convolution(x, weight, spec)?;
+    Ok(Operator { kind: Kind::Convolution, geometry }.apply(x, weight)?)
 }
 
 fn conv_transpose2d_tensor(x: &Tensor, weight: &Tensor, spec: &Convolution) -> Result<Tensor> {
-    spec.check(x, weight)?;
-    reference::conv_transpose2d(x, weight, spec)
-}
-
-impl Convolution {
-    /// Checks the fit of image and weight.
-    fn check(&self, x: &Tensor, weight: &Tensor) -> Result<()> {
-        let (_, inputs, _, _) = x.dims4()?;
-        let (outputs, _, kh, kw) = weight.dims4()?;
-        if self.stride == 0 {
-            return Err(Error::value("stride", 0, "at least 1"));
-        }
-        if self.groups == 0 || inputs % self.groups != 0 || outputs % self.groups != 0 {
-            return Err(Error::value("groups", self.groups, format!("a divisor of {inputs} and {outputs} channels")));
-        }
-        crate::ops::expect_shape("weight", weight, &[outputs, inputs / self.groups, kh, kw])
-    }
+    let geometry = Geometry::transposed(x, weight, spec)?;
+    Ok(Operator { kind: Kind::Adjoint, geometry }.apply(x, weight)?)
 }
