@@ -18,6 +18,8 @@ const CAPTION_INK: Rgb<u8> = Rgb([96, 99, 104]);
 
 /// Longest caption of a row, in characters; longer ones are shortened.
 const ROW_CAPTION_CHARS: u32 = 28;
+/// Room between a column's caption and its first picture.
+const CAPTION_DROP_PX: u32 = 6;
 /// Longest side of a sheet in pixels: what a PNG viewer still opens.
 const MAX_SIDE_PX: u64 = 32_768;
 
@@ -108,11 +110,11 @@ impl Layout {
             0 => 0,
             chars => chars * caption.char_px() + line,
         };
-        let above = if sheet.columns.iter().any(|column| !column.is_empty()) { line + line / 2 } else { 0 };
+        let above = if sheet.columns.iter().any(|column| !column.is_empty()) { line + CAPTION_DROP_PX } else { 0 };
         let header = if sheet.title.is_empty() { 0 } else { title.line_px() + line };
         Layout {
             cell,
-            gap: (cell / 32).clamp(4, 16),
+            gap: (cell / 32).clamp(6, 16),
             margin,
             left: margin + gutter,
             top: margin + header + above,
@@ -144,11 +146,13 @@ impl Layout {
     fn draw_captions(&self, sheet: &Sheet, canvas: &mut RgbImage) {
         let caption = (self.caption, CAPTION_INK);
         let title = self.title.shorten(&sheet.title, canvas.width() - 2 * self.margin);
-        text::draw(canvas, Place { x_px: self.margin, y_px: self.margin }, &title, (self.title, TITLE_INK));
+        // Above the first column; a title that is too long for that begins further left.
+        let x_px = self.left.min(canvas.width() - self.margin - self.title.width_px(&title));
+        text::draw(canvas, Place { x_px, y_px: self.margin }, &title, (self.title, TITLE_INK));
         for (i, column) in sheet.columns.iter().enumerate() {
             let words = self.caption.shorten(column, self.cell);
             let x_px = self.cell(i, 0).x_px + (self.cell - self.caption.width_px(&words)) / 2;
-            let y_px = self.top - self.caption.line_px() - self.caption.line_px() / 4;
+            let y_px = self.top - self.caption.line_px() - CAPTION_DROP_PX;
             text::draw(canvas, Place { x_px, y_px }, &words, caption);
         }
         for (i, row) in sheet.rows.iter().enumerate() {
@@ -211,8 +215,8 @@ mod tests {
         }
         let corner = |rgb: [u8; 3]| drawn.enumerate_pixels().find(|(_, _, pixel)| pixel.0 == rgb).unwrap();
         let [red, green, blue, _] = colours.map(|rgb| (corner(rgb).0, corner(rgb).1));
-        assert_eq!((green.0 - red.0, green.1), (64 + 4, red.1));
-        assert_eq!((blue.0, blue.1 - red.1), (red.0, 64 + 4));
+        assert_eq!((green.0 - red.0, green.1), (64 + 6, red.1));
+        assert_eq!((blue.0, blue.1 - red.1), (red.0, 64 + 6));
     }
 
     #[test]
@@ -222,7 +226,7 @@ mod tests {
         };
         let (bare_w, bare_h) = size(&[""], &[""]);
         assert_eq!((bare_w, bare_h), (64 + 64, 64 + 64));
-        assert_eq!(size(&["column"], &[""]), (bare_w, bare_h + 24));
+        assert_eq!(size(&["column"], &[""]), (bare_w, bare_h + 16 + 6));
         assert!(size(&[""], &["a row"]).0 > bare_w);
     }
 

@@ -2,6 +2,8 @@
 //!
 //! The crate knows tensors and bytes. It opens no files, decodes no images and prints nothing.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod checkpoint;
 pub mod error;
 pub mod grad;
