@@ -140,6 +140,9 @@ impl Resample {
     /// Height and width of the result.
     pub(crate) fn output_size(&self, x: &Tensor, filter: &Filter) -> Result<(usize, usize)> {
         let (_, _, h, w) = x.dims4()?;
+        if h == 0 || w == 0 {
+            return Err(Error::value("image size", format!("{h}×{w}"), "at least one pixel"));
+        }
         let factors = [self.up.0, self.up.1, self.down.0, self.down.1];
         if let Some(factor) = factors.into_iter().find(|factor| !(1..=LIMIT).contains(factor)) {
             return Err(Error::value("resampling factor", factor, format!("from 1 to {LIMIT}")));
