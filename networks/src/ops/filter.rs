@@ -10,7 +10,7 @@ const SEPARABLE_FROM_TAPS: usize = 8;
 /// Longest side of a filter; the published ones have at most 12 taps.
 const MAX_TAPS: usize = 256;
 
-/// A FIR filter, ready for [`upfirdn2d`](crate::ops::upfirdn2d).
+/// A FIR filter, ready for [`upfirdn2d`](crate::ops::upfirdn2d()).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filter {
     taps: Taps,
