@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::DynamicImage;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 
 use crate::store::atomic::AtomicFile;
 

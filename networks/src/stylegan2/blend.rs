@@ -132,9 +132,7 @@ impl BlendCurve {
             Rule::Swap { resolution, level, slope } => slope.at(place.octaves_above(*resolution, *level)),
             Rule::Shares(shares) => shares.get(place.resolution.log2() - 2).copied().unwrap_or(1.0),
             Rule::Pinkney { resolution, level, width } => place.pinkney(*resolution, *level, *width),
-            Rule::Dvschultz { resolution } => {
-                hard(place.resolution > *resolution && place.term != Term::NoiseConst)
-            }
+            Rule::Dvschultz { resolution } => hard(place.resolution > *resolution && place.term != Term::NoiseConst),
         }
     }
 }
