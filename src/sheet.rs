@@ -11,7 +11,8 @@ use image::{DynamicImage, Rgb, RgbImage};
 
 use text::{Place, TextSize};
 
-const PAPER: Rgb<u8> = Rgb([250, 250, 248]);
+/// The colour between the pictures.
+pub const PAPER: Rgb<u8> = Rgb([250, 250, 248]);
 const TITLE_INK: Rgb<u8> = Rgb([32, 33, 36]);
 const CAPTION_INK: Rgb<u8> = Rgb([96, 99, 104]);
 

@@ -6,7 +6,11 @@
 
 pub mod checkpoint;
 pub mod error;
+pub mod grad;
+pub mod latent;
 pub mod ops;
+pub mod optim;
+pub mod projection;
 pub mod random;
 pub mod stylegan2;
 

@@ -1,4 +1,4 @@
-//! Events on the terminal: saved paths to stdout, everything else to stderr, progress as a bar with rate and time left.
+//! Events on the terminal, on stderr: lines for what happened, progress as a bar with rate and time left.
 //!
 //! The bar is drawn on a terminal only; a pipe or a log file sees whole lines and nothing else.
 
@@ -31,12 +31,6 @@ impl Terminal {
         Terminal { verbosity, bar: None }
     }
 
-    /// Writes a line that somebody may want to read by a program.
-    fn answer(&self, text: impl std::fmt::Display) {
-        // A reader that went away, as `head` does, is no failure of ours.
-        self.between_bars(|| drop(writeln!(io::stdout(), "{text}")));
-    }
-
     fn say(&self, text: impl std::fmt::Display) {
         self.between_bars(|| drop(writeln!(io::stderr(), "{text}")));
     }
@@ -67,7 +61,8 @@ impl Sink for Terminal {
             _ if self.verbosity == Verbosity::Quiet => {}
             Event::Started { what } => self.say(what),
             Event::Note(text) => self.say(text),
-            Event::Saved { path } => self.answer(Path::display(path)),
+            // The command prints the files as its answer, on stdout, when all are there.
+            Event::Saved { .. } => {}
             Event::Progress { done, total, unit } => self.progress(*done, *total, unit),
         }
     }
