@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use memmap2::{Mmap, UncheckedAdvice};
+use sha2::{Digest, Sha256};
 use toonify_networks::checkpoint::{self, Archive, Checkpoint, ImportReport, Parts, Unused};
 
 use crate::store::atomic::AtomicFile;
@@ -67,6 +68,13 @@ impl CheckpointFile {
         self.archive_with(unused)?
             .into_checkpoint(wanted, &mut || self.release())
             .with_context(|| format!("cannot read checkpoint `{}`", self.path))
+    }
+
+    /// Hash of the whole file, as `sha256sum` prints it.
+    pub fn sha256(&self) -> String {
+        let digest = Sha256::digest(self.map.as_deref().unwrap_or_default());
+        self.release();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Gives the pages read so far back to the system; they come from the file again when they are needed.
