@@ -113,7 +113,9 @@ pub fn run(plan: &BlendPlan, sink: &mut dyn Sink) -> Result<Blended> {
         Recipe::Layers { low, high, curve, mapping } => blend_layers(low, high, curve, *mapping)?,
         Recipe::Models(models) => (blend_models(models)?, Vec::new()),
     };
-    checkpoint::write(&plan.output, &blended, plan.format)?;
+    for note in checkpoint::write(&plan.output, &blended, plan.format)? {
+        sink.event(&Event::Note(note));
+    }
     sink.event(&Event::Saved { path: plan.output.clone() });
     Ok(Blended { output: plan.output.clone(), parents: blended.provenance.parents, shares })
 }
