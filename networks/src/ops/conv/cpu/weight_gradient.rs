@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::gather::{Source, Tile};
-use super::matrix::{Matrix, Write, multiply};
+use super::matrix::{Matrix, multiply};
 use super::pack::Blocks;
 use crate::ops::conv::geometry::{Geometry, WeightOrder};
-use crate::ops::real::{Real, Shared};
+use crate::ops::real::{Real, Shared, Write};
 
 /// Kernel positions that are summed at a time.
 const POSITIONS: usize = 512;
