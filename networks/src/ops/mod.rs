@@ -13,6 +13,7 @@ pub mod modulated_conv;
 pub mod normalize;
 mod real;
 pub mod resample_conv;
+pub(crate) mod softplus;
 pub mod upfirdn2d;
 
 pub use activation::Activation;
