@@ -249,6 +249,7 @@ fn wrong_arguments_are_errors_and_not_panics() -> Result<()> {
     assert!(conv2d(&x(), &weight(&[3, 5, 3, 3]), &spec).is_err(), "other channels");
     assert!(conv2d(&x(), &weight(&[3, 4, 6, 6]), &spec).is_err(), "a kernel larger than the image");
     assert!(conv2d(&x(), &weight(&[3, 4, 0, 3]), &spec).is_err(), "no kernel");
+    assert!(conv2d(&x(), &weight(&[0, 4, 3, 3]), &spec).is_err(), "no output");
     assert!(conv2d(&x(), &weight(&[3, 4, 3, 3]), &Convolution { stride: 0, ..spec }).is_err(), "no stride");
     assert!(conv2d(&x(), &weight(&[3, 4, 3, 3]), &Convolution { groups: 0, ..spec }).is_err(), "no group");
     assert!(conv2d(&x(), &weight(&[3, 4, 3]), &spec).is_err(), "three axes");
@@ -317,6 +318,19 @@ fn a_convolution_has_the_same_bytes_on_every_run() -> Result<()> {
     for _ in 0..5 {
         assert!(run()? == first, "sums depend on which thread came first");
     }
+    Ok(())
+}
+
+#[test]
+fn an_empty_batch_stays_empty() -> Result<()> {
+    let x = Dual::from(Tensor::ones((0, 2, 4, 4), DType::F32, &Device::Cpu)?);
+    let weight = Dual::from(Tensor::ones((3, 2, 3, 3), DType::F32, &Device::Cpu)?);
+    let filter = Filter::new(&[1.0, 3.0, 3.0, 1.0])?;
+    let y = conv2d(&x, &weight, &Convolution::default())?;
+    assert_eq!(y.dims(), [0, 3, 2, 2]);
+    assert_eq!(conv_transpose2d(&x, &weight, &Convolution::default())?.dims(), [0, 3, 6, 6]);
+    assert_eq!(upsample2d(&x, &filter, 2)?.dims(), [0, 2, 8, 8]);
+    assert_eq!(bias_act(&y, None, &BiasAct::new(Activation::Lrelu))?.dims(), [0, 3, 2, 2]);
     Ok(())
 }
 
