@@ -11,10 +11,11 @@ use crate::checkpoint::{ImportError, nvidia, rosinality, safetensors, tensorflow
 pub(crate) fn contents(bytes: &[u8]) -> Result<Contents<'_>, ImportError> {
     match bytes {
         [] => Err(unknown("is empty")),
+        // First, because the length in front of its header may look like any of the other beginnings.
+        _ if safetensors::begins(bytes) => safetensors::contents(bytes),
         [b'P', b'K', 3 | 5 | 6, ..] => rosinality::contents(&torch::read_archive(bytes)?),
         _ if torch::is_legacy(bytes) => rosinality::contents(&torch::read_legacy(bytes)?),
         [0x80, ..] => pickled(bytes),
-        _ if safetensors::begins(bytes) => safetensors::contents(bytes),
         _ => Err(unknown(&begins_with(bytes))),
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn contents<'a>(file: &TorchFile<'a>) -> Result<Contents<'a>, ImportE
         Some(node) => augment_p(file, node)?,
         None => None,
     };
-    let known = ["g_ema", "g", "d", "latent_avg", GENERATOR_W_AVG];
+    let known = ["g_ema", "g", "d", "latent_avg", GENERATOR_W_AVG, "ada_aug_p"];
     let keys = root.entries().into_iter().flatten().filter_map(|(key, _)| key.name());
     contents.ignored = keys.filter(|key| !known.contains(key)).map(str::to_owned).collect();
     Ok(contents)
