@@ -33,7 +33,9 @@ pub fn open(bytes: &[u8]) -> std::result::Result<Archive<'_>, ImportError> {
 /// # Errors
 /// Those of [`open`], less the refusal of unused tensors when they are allowed.
 pub fn open_with(bytes: &[u8], unused: Unused) -> std::result::Result<Archive<'_>, ImportError> {
-    Archive::assemble(detect::contents(bytes)?, unused)
+    let contents = detect::contents(bytes)?;
+    let report = report(contents.kind, contents.ignored.clone());
+    Archive::assemble(contents, Matching { report, unused, file_size: bytes.len() })
 }
 
 /// Which networks of a file to take.
@@ -76,9 +78,8 @@ struct Part<'a, L> {
 }
 
 impl<'a> Archive<'a> {
-    fn assemble(contents: Contents<'a>, unused: Unused) -> std::result::Result<Self, ImportError> {
+    fn assemble(contents: Contents<'a>, mut matching: Matching) -> std::result::Result<Self, ImportError> {
         let kind = contents.kind;
-        let mut matching = Matching { report: report(kind, contents.ignored), unused };
         let config = contents.config;
         config.check().map_err(|error| ImportError::from_check(&contents.ema.object, error))?;
         let ema = matching.part(&config, contents.ema, &generator_rule(kind))?;
@@ -206,6 +207,8 @@ fn report(kind: Kind, ignored: Vec<String>) -> ImportReport {
 struct Matching {
     report: ImportReport,
     unused: Unused,
+    /// Bytes of the whole file.
+    file_size: usize,
 }
 
 impl Matching {
@@ -230,11 +233,27 @@ impl Matching {
             self.report.turned += usize::from(turn != Turn::Same);
             arrays.insert(layer, (name, array));
         }
+        self.check_bytes(&object, arrays.values().map(|(_, array)| array))?;
         self.settle_missing(&object, missing)?;
         self.settle_unused(object, theirs.into_keys().collect())?;
         self.report.matched += arrays.len();
         self.report.verified += verified;
         Ok(Part { arrays })
+    }
+
+    /// Tensors may share a storage, so that a small file could announce a large network: each network's tensors together
+    /// have to fit into the file.
+    fn check_bytes<'s, 'a: 's>(
+        &self,
+        object: &str,
+        arrays: impl Iterator<Item = &'s Array<'a>>,
+    ) -> std::result::Result<(), ImportError> {
+        let found: usize = arrays.map(Array::byte_count).sum();
+        if found <= self.file_size {
+            return Ok(());
+        }
+        let object = format!("bytes of the tensors of `{object}`");
+        Err(ImportError::TooLarge { object, expected: self.file_size as u64, found: found as u64 })
     }
 
     /// Every missing tensor is an error, but for the average of `w` in files whose kind does not have it.
@@ -291,4 +310,118 @@ fn read_generator(config: &GeneratorConfig, part: &Part<'_, Layer>) -> Result<We
         tensors.insert(Layer::WAvg, average_w::estimate(config, &tensors)?);
     }
     Weights::new(config, tensors)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use candle_core::DType;
+
+    use super::*;
+    use crate::ops::Activation;
+    use crate::stylegan2::{Architecture, Channels, MappingConfig};
+
+    const KINDS: [Kind; 5] =
+        [Kind::NvidiaAda, Kind::NvidiaStylegan3Repository, Kind::TensorFlow, Kind::Rosinality, Kind::Toonify];
+
+    fn mapping(num_layers: usize, embed_features: usize) -> MappingConfig {
+        MappingConfig {
+            num_layers,
+            embed_features,
+            layer_features: 4,
+            activation: Activation::Lrelu,
+            lr_multiplier: 0.01,
+            w_avg_beta: 0.995,
+        }
+    }
+
+    fn configs() -> Vec<(GeneratorConfig, DiscriminatorConfig)> {
+        let mut list = Vec::new();
+        for architecture in [Architecture::Orig, Architecture::Skip, Architecture::Resnet] {
+            for (px, c_dim, num_layers) in [(4, 0, 8), (8, 3, 2), (64, 0, 1), (1024, 5, 8)] {
+                let resolution = Resolution::new(px).unwrap();
+                let channels = Channels::from_base(2048, 2, resolution);
+                let embed = if c_dim > 0 { 4 } else { 0 };
+                list.push((
+                    generator(resolution, &channels, architecture, mapping(num_layers, embed), c_dim),
+                    discriminator(resolution, &channels, architecture, mapping(num_layers, embed), c_dim),
+                ));
+            }
+        }
+        list
+    }
+
+    fn generator(
+        resolution: Resolution,
+        channels: &Channels,
+        architecture: Architecture,
+        mapping: MappingConfig,
+        c_dim: usize,
+    ) -> GeneratorConfig {
+        GeneratorConfig {
+            z_dim: 4,
+            c_dim,
+            w_dim: 4,
+            resolution,
+            img_channels: 3,
+            mapping,
+            channels: channels.clone(),
+            architecture,
+            activation: Activation::Lrelu,
+            conv_clamp: None,
+            num_fp16_res: 0,
+            use_noise: resolution != Resolution::R4,
+            resample_filter: vec![1.0, 3.0, 3.0, 1.0],
+        }
+    }
+
+    fn discriminator(
+        resolution: Resolution,
+        channels: &Channels,
+        architecture: Architecture,
+        mapping: MappingConfig,
+        c_dim: usize,
+    ) -> DiscriminatorConfig {
+        DiscriminatorConfig {
+            c_dim,
+            resolution,
+            img_channels: 3,
+            cmap_dim: mapping.embed_features,
+            mapping,
+            channels: channels.clone(),
+            architecture,
+            activation: Activation::Lrelu,
+            conv_clamp: None,
+            num_fp16_res: 0,
+            mbstd_group_size: Some(4),
+            mbstd_num_channels: 1,
+            freeze_layers: 0,
+            resample_filter: vec![1.0, 3.0, 3.0, 1.0],
+        }
+    }
+
+    /// A table serves a configuration when its names lead back to every tensor of the configuration and to no other.
+    fn check<L: TensorName>(config: &L::Config, rule: &dyn Fn(&L) -> Rule) {
+        let asked: Vec<L> = L::all(config).into_iter().map(|(layer, _)| layer).collect();
+        let produced: BTreeSet<String> = asked.iter().map(|layer| rule(layer).theirs).collect();
+        assert_eq!(produced.len(), asked.len(), "two tensors share a name");
+        let make = |_: L, shape: &[usize]| Ok(Tensor::zeros(shape, DType::F32, &Device::Cpu)?);
+        let weights = Weights::build(config, make).unwrap();
+        let held: BTreeSet<String> = weights.iter().map(|(layer, _)| rule(&layer).theirs).collect();
+        assert_eq!(held, produced);
+        for layer in asked {
+            assert_eq!(layer.to_string().parse::<L>().unwrap(), layer);
+        }
+    }
+
+    #[test]
+    fn every_table_names_every_tensor_of_every_configuration_once() {
+        for (generator, discriminator) in configs() {
+            for kind in KINDS {
+                check(&generator, &generator_rule(kind));
+                check(&discriminator, &discriminator_rule(kind, discriminator.resolution));
+            }
+        }
+    }
 }
