@@ -2,9 +2,15 @@
 //!
 //! The crate knows tensors and bytes. It opens no files, decodes no images and prints nothing.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod checkpoint;
 pub mod error;
+pub mod grad;
+pub mod latent;
 pub mod ops;
+pub mod optim;
+pub mod projection;
 pub mod random;
 pub mod stylegan2;
 

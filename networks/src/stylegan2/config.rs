@@ -202,9 +202,11 @@ impl GeneratorConfig {
         within("w_dim", self.w_dim, 1)?;
         within("img_channels", self.img_channels, 1)?;
         self.mapping.check("mapping num_layers")?;
-        if self.z_dim + self.mapping.embed_features == 0 {
+        let embed = if self.c_dim > 0 { self.mapping.embed_features } else { 0 };
+        if self.z_dim + embed == 0 {
             return Err(Error::value("z_dim", 0, "at least 1 without labels"));
         }
+        self.mapping.check_widths(self.z_dim + embed, self.w_dim)?;
         check_filter(&self.resample_filter)?;
         self.channels.check(self.resolution)
     }
@@ -257,6 +259,9 @@ impl DiscriminatorConfig {
             return Err(Error::value("mbstd_group_size", 0, "at least 1"));
         }
         self.mapping.check("discriminator mapping num_layers")?;
+        if self.c_dim > 0 {
+            self.mapping.check_widths(self.mapping.embed_features, self.cmap_dim)?;
+        }
         check_filter(&self.resample_filter)?;
         self.channels.check(self.resolution)
     }
@@ -269,6 +274,15 @@ impl MappingConfig {
         }
         within("embed_features", self.embed_features, 0)?;
         within("layer_features", self.layer_features, 0)
+    }
+
+    /// Checks a network that is really used: without layers its input is its output, so the two must be equally wide.
+    fn check_widths(&self, inputs: usize, outputs: usize) -> Result<()> {
+        within("layer_features", self.layer_features, usize::from(self.num_layers > 1))?;
+        if self.num_layers > 0 || inputs == outputs {
+            return Ok(());
+        }
+        Err(Error::value("width of a mapping network without layers", inputs, format!("{outputs}, its output width")))
     }
 }
 

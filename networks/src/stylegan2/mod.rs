@@ -1,9 +1,22 @@
 //! StyleGAN2 networks: configuration, typed tensor names, weights, and the networks themselves.
 
+pub mod blend;
 pub mod config;
+pub mod cost;
+pub mod discriminator;
+pub mod generator;
+mod init;
 pub mod layer;
+mod linear;
+pub mod mapping;
+pub mod synthesis;
 pub mod weights;
 
+pub use blend::{BlendCurve, LayerDifference, Level, Side, Slope, first_difference};
 pub use config::{Architecture, Channels, DiscriminatorConfig, GeneratorConfig, MappingConfig, Resolution};
+pub use discriminator::{Discriminator, DiscriminatorBlock};
+pub use generator::Generator;
 pub use layer::{DiscriminatorLayer, DiscriminatorSlot, Layer, Slot, TensorName, Term};
+pub use mapping::Mapping;
+pub use synthesis::{Features, Noise, Synthesis, SynthesisBlock};
 pub use weights::Weights;

@@ -1,0 +1,96 @@
+//! Images per second of the paper256 generator, and its share of what the processor can do.
+//!
+//! `cargo bench -p toonify-networks --bench generator`
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a program, not the library")]
+
+use std::time::Instant;
+
+use candle_core::Device;
+use rayon::prelude::*;
+use toonify_networks::latent::{Seed, Z};
+use toonify_networks::ops::{Activation, peak};
+use toonify_networks::random::RandomState;
+use toonify_networks::stylegan2::{
+    Architecture, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Weights,
+};
+
+/// The published `paper256` generator: channel_base 16384, channel_max 512, 8 mapping layers.
+fn paper256() -> GeneratorConfig {
+    let resolution = Resolution::new(256).unwrap();
+    GeneratorConfig {
+        z_dim: 512,
+        c_dim: 0,
+        w_dim: 512,
+        resolution,
+        img_channels: 3,
+        mapping: MappingConfig {
+            num_layers: 8,
+            embed_features: 0,
+            layer_features: 512,
+            activation: Activation::Lrelu,
+            lr_multiplier: 0.01,
+            w_avg_beta: 0.995,
+        },
+        channels: Channels::from_base(16384, 512, resolution),
+        architecture: Architecture::Skip,
+        activation: Activation::Lrelu,
+        conv_clamp: Some(256.0),
+        num_fp16_res: 4,
+        use_noise: true,
+        resample_filter: vec![1.0, 3.0, 3.0, 1.0],
+    }
+}
+
+/// Floating-point operations a second of all threads on registers alone; the best of several rounds.
+fn measured_peak() -> f64 {
+    let round = || {
+        let start = Instant::now();
+        let threads = rayon::current_num_threads();
+        let done: u64 = (0..threads)
+            .into_par_iter()
+            .map(|_| {
+                let (flops, sum) = peak::multiply_add_loop(20_000_000);
+                std::hint::black_box(sum);
+                flops
+            })
+            .sum();
+        done as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..5).map(|_| round()).fold(0.0, f64::max)
+}
+
+/// Median seconds of one call.
+fn median_seconds(mut call: impl FnMut()) -> f64 {
+    call();
+    let mut seconds: Vec<f64> = (0..9)
+        .map(|_| {
+            let start = Instant::now();
+            call();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+fn main() {
+    let config = paper256();
+    let weights = Weights::<Layer>::random(&config, &mut RandomState::new(0)).unwrap();
+    let generator = Generator::from_weights(&config, &weights).unwrap();
+    let peak = measured_peak();
+    println!("{} threads, measured f32 peak {:.0} GFLOP/s", rayon::current_num_threads(), peak / 1e9);
+    println!("paper256 generator: {:.2} GMAC an image", config.multiply_adds() as f64 / 1e9);
+    println!("{:>6} {:>10} {:>10} {:>14}", "batch", "ms", "images/s", "share of peak");
+    for batch in [1, 8] {
+        let seeds: Vec<Seed> = (0..batch).map(Seed).collect();
+        let z = Z::from_seeds(&seeds, config.z_dim, &Device::Cpu).unwrap();
+        let ws = generator.map(&z, None).unwrap().broadcast(config.num_ws()).unwrap();
+        let seconds = median_seconds(|| {
+            std::hint::black_box(generator.render(&ws, &Noise::Const).unwrap());
+        });
+        let rate = f64::from(batch) / seconds;
+        let share = rate * 2.0 * config.multiply_adds() as f64 / peak;
+        println!("{batch:>6} {:>10.1} {rate:>10.2} {:>13.1}%", seconds * 1e3, share * 100.0);
+    }
+}

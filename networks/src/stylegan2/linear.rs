@@ -1,0 +1,100 @@
+//! Fully connected and convolution layers with equalised learning rate (Karras et al. 2018, section 4.1): parameters are
+//! stored at unit variance and scaled each time they are used.
+
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+
+use crate::error::Result;
+use crate::grad::Dual;
+use crate::ops::{self, Activation, BiasAct, Filter, Orientation, ResampleConv};
+
+/// Fully connected layer `[N, I]` → `[N, O]` with bias and activation.
+#[derive(Clone, Debug)]
+pub(crate) struct FullyConnected {
+    weight: Dual,
+    bias: Dual,
+    lr_multiplier: f64,
+    act: BiasAct,
+}
+
+impl FullyConnected {
+    /// Takes `weight` `[O, I]` and `bias` `[O]` from `vb`.
+    pub(crate) fn new(
+        vb: &VarBuilder<'_>,
+        (inputs, outputs): (usize, usize),
+        activation: Activation,
+        lr_multiplier: f64,
+    ) -> Result<Self> {
+        let weight = vb.get((outputs, inputs), "weight")?.into();
+        let bias = vb.get(outputs, "bias")?.into();
+        Ok(FullyConnected { weight, bias, lr_multiplier, act: BiasAct::new(activation) })
+    }
+
+    pub(crate) fn forward(&self, x: &Dual) -> Result<Dual> {
+        let (_outputs, inputs) = self.weight.dims2()?;
+        let y = x.matmul(&self.weight.t()?)?.scale(self.lr_multiplier / (inputs as f64).sqrt())?; // [N, O]
+        ops::bias_act(&y, Some(&self.bias.scale(self.lr_multiplier)?), &self.act)
+    }
+}
+
+/// What a resampling convolution layer does beside its weights.
+#[derive(Clone, Debug)]
+pub(crate) struct ConvSpec {
+    /// Side of the kernel.
+    pub(crate) kernel: usize,
+    /// Factor by which the image grows.
+    pub(crate) up: usize,
+    /// Factor by which the image shrinks.
+    pub(crate) down: usize,
+    /// Activation, gain and clamp.
+    pub(crate) act: BiasAct,
+}
+
+/// Convolution `[N, I, H, W]` → `[N, O, H·up/down, W·up/down]`, with bias when it has one, and activation.
+#[derive(Clone, Debug)]
+pub(crate) struct Conv {
+    weight: Dual,
+    bias: Option<Dual>,
+    filter: Filter,
+    conv: ResampleConv,
+    act: BiasAct,
+}
+
+impl Conv {
+    /// Takes `weight` `[O, I, k, k]` and `bias` `[O]` from `vb`.
+    pub(crate) fn with_bias(
+        vb: &VarBuilder<'_>,
+        channels: (usize, usize),
+        filter: &Filter,
+        spec: &ConvSpec,
+    ) -> Result<Self> {
+        let bias = vb.get(channels.1, "bias")?;
+        let plain = Self::without_bias(vb, channels, filter, spec)?;
+        Ok(Conv { bias: Some(bias.into()), ..plain })
+    }
+
+    /// Takes `weight` `[O, I, k, k]` from `vb`.
+    pub(crate) fn without_bias(
+        vb: &VarBuilder<'_>,
+        (inputs, outputs): (usize, usize),
+        filter: &Filter,
+        spec: &ConvSpec,
+    ) -> Result<Self> {
+        let weight: Tensor = vb.get((outputs, inputs, spec.kernel, spec.kernel), "weight")?;
+        let conv = ResampleConv {
+            up: spec.up,
+            down: spec.down,
+            padding: [(spec.kernel / 2) as isize; 4],
+            orientation: if spec.up == 1 { Orientation::Correlation } else { Orientation::Convolution },
+            ..ResampleConv::default()
+        };
+        Ok(Conv { weight: weight.into(), bias: None, filter: filter.clone(), conv, act: spec.act })
+    }
+
+    pub(crate) fn forward(&self, x: &Dual) -> Result<Dual> {
+        let (_outputs, inputs, kh, kw) = self.weight.dims4()?;
+        let weight = self.weight.scale(1.0 / ((inputs * kh * kw) as f64).sqrt())?;
+        let y = ops::conv2d_resample(x, &weight, &self.filter, &self.conv)?;
+        ops::bias_act(&y, self.bias.as_ref(), &self.act)
+    }
+}

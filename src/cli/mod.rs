@@ -1,0 +1,119 @@
+//! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
+
+mod blend;
+mod convert;
+mod demo;
+mod generate;
+mod inspect;
+mod numbers;
+mod style_mix;
+pub mod suggest;
+pub mod terminal;
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+
+use terminal::{Terminal, Verbosity};
+
+/// StyleGAN2 toonify and model-blending workbench.
+#[derive(Debug, Parser)]
+#[command(name = "toonify", version, arg_required_else_help = true, infer_subcommands = false)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Render images from seeds or from projected latents
+    Generate(generate::GenerateArgs),
+    /// Put some layers of one face on another
+    StyleMix(style_mix::StyleMixArgs),
+    /// Join two generators by resolution, or average several
+    Blend(blend::BlendArgs),
+    /// Say what a checkpoint file is and holds
+    Inspect(inspect::InspectArgs),
+    /// Write a checkpoint of any kind as another kind
+    Convert(convert::ConvertArgs),
+    /// Make a tiny pair of networks and render their blend grid
+    Demo(demo::DemoArgs),
+}
+
+impl Cli {
+    /// Runs the command that was chosen.
+    ///
+    /// # Errors
+    /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Command::Generate(args) => args.run(),
+            Command::StyleMix(args) => args.run(),
+            Command::Blend(args) => args.run(),
+            Command::Inspect(args) => args.run(),
+            Command::Convert(args) => args.run(),
+            Command::Demo(args) => args.run(),
+        }
+    }
+}
+
+/// How the outcome and the way there are printed.
+#[derive(Debug, Default, Args)]
+pub(crate) struct OutputArgs {
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl OutputArgs {
+    fn sink(&self) -> Terminal {
+        Terminal::new(if self.quiet { Verbosity::Quiet } else { Verbosity::Normal })
+    }
+
+    /// Prints the outcome to standard output: one JSON object, or the given lines.
+    fn print(&self, outcome: &impl Serialize, lines: impl IntoIterator<Item = String>) -> Result<()> {
+        if self.json {
+            return print_lines([serde_json::to_string_pretty(outcome)?]);
+        }
+        print_lines(lines)
+    }
+}
+
+/// Writes lines to standard output; a reader that has gone away is no error.
+fn print_lines(lines: impl IntoIterator<Item = String>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        match writeln!(out, "{line}") {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// Arguments that are well formed each but do not fit together; exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
+/// Prints `error` with its causes and returns the exit code: 2 for misuse, 1 for everything else.
+pub fn report_error(error: &anyhow::Error) -> ExitCode {
+    let mut text = format!("error: {error}");
+    let mut previous = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // A transparent error repeats its cause word for word.
+        if !previous.ends_with(&cause) {
+            text.push_str(&format!("\n  because: {cause}"));
+        }
+        previous = cause;
+    }
+    // Standard error may be closed; there is nobody left to tell then.
+    let _ = writeln!(std::io::stderr(), "{text}");
+    if error.downcast_ref::<Misuse>().is_some() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,70 @@
+//! `toonify style-mix`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use toonify_networks::latent::Truncation;
+
+use crate::cli::OutputArgs;
+use crate::cli::generate::NoiseArg;
+use crate::cli::numbers::NumberList;
+use crate::style_mix::{self, StyleMixPlan};
+
+const EXAMPLES: &str = "\
+Examples:
+  # The pose and shape of the columns on the faces of the rows
+  toonify style-mix --network ffhq.pkl --rows 85,100,75 --cols 55,821 --styles 0-3 --outdir mix
+
+  # Only the colours
+  toonify style-mix --network ffhq.pkl --rows 85 --cols 55-58 --styles 8-13 --trunc 0.7 --outdir colours";
+
+/// Arguments of `toonify style-mix`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct StyleMixArgs {
+    /// Checkpoint file (.pkl, .pt or .safetensors)
+    #[arg(long, value_name = "FILE")]
+    network: PathBuf,
+    /// Seeds of the faces that give all other layers
+    #[arg(long, value_name = "LIST")]
+    rows: NumberList,
+    /// Seeds of the faces that give the layers in --styles
+    #[arg(long, value_name = "LIST")]
+    cols: NumberList,
+    /// Layers taken from the columns
+    #[arg(long, value_name = "LIST", default_value = "0-6")]
+    styles: NumberList,
+    /// Truncation: 1 as drawn, 0 the average face
+    #[arg(long, value_name = "PSI", default_value_t = 1.0, allow_negative_numbers = true)]
+    trunc: f64,
+    /// Class of a conditional network
+    #[arg(long, value_name = "INDEX")]
+    class: Option<usize>,
+    /// Noise of the synthesis network
+    #[arg(long, value_enum, default_value_t = NoiseArg::Const)]
+    noise_mode: NoiseArg,
+    /// Folder for the images
+    #[arg(long, value_name = "DIR")]
+    outdir: PathBuf,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl StyleMixArgs {
+    pub(crate) fn run(self) -> Result<()> {
+        let plan = StyleMixPlan {
+            network: self.network,
+            rows: self.rows.seeds(),
+            cols: self.cols.seeds(),
+            styles: self.styles.indices(),
+            truncation: Truncation { psi: self.trunc, cutoff: None },
+            class: self.class,
+            noise: self.noise_mode.into(),
+            outdir: self.outdir,
+        };
+        let outcome = style_mix::run(&plan, &mut self.output.sink())?;
+        let files = outcome.images.iter().chain([&outcome.grid]).map(|path| path.display().to_string());
+        self.output.print(&outcome, files)
+    }
+}

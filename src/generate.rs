@@ -1,0 +1,159 @@
+//! Seeds or projected latents to images, as the published `generate.py` renders them.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use candle_core::Device;
+use image::{DynamicImage, RgbImage};
+use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
+use toonify_networks::stylegan2::{Generator, GeneratorConfig};
+
+use crate::events::{Event, Sink};
+use crate::pixels::{self, Rounding};
+use crate::sheet::{self, Sheet};
+use crate::render::{self, NoiseMode};
+use crate::store::{folder, latents, picture};
+
+/// What to render; nothing is left to ask.
+#[derive(Clone, Debug)]
+pub struct GeneratePlan {
+    /// Checkpoint file.
+    pub network: PathBuf,
+    /// Where the latents come from.
+    pub source: Source,
+    /// Noise of the synthesis network.
+    pub noise: NoiseMode,
+    /// Folder for the images; made when it is not there.
+    pub outdir: PathBuf,
+    /// Whether all images also go into one sheet, `grid.png`.
+    pub grid: Grid,
+}
+
+/// Where the latents come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Each seed is one `z`, mapped and truncated.
+    Seeds {
+        /// The seeds, in the order of the images.
+        seeds: Vec<Seed>,
+        /// Truncation of `w`.
+        truncation: Truncation,
+        /// Class of a conditional network.
+        class: Option<usize>,
+    },
+    /// A `.npz` file with `w` `[K, num_ws, w_dim]`, rendered as it is.
+    Projected(PathBuf),
+}
+
+/// Whether to make a contact sheet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grid {
+    /// Single images only.
+    No,
+    /// Also one sheet of all images.
+    Yes,
+}
+
+/// What was rendered.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Generated {
+    /// The images, in order.
+    pub images: Vec<PathBuf>,
+    /// The sheet, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grid: Option<PathBuf>,
+    /// Side of the images.
+    pub resolution: usize,
+}
+
+/// One image to be: its latents, its file name, and what its random noise starts from.
+struct Item {
+    file: String,
+    caption: String,
+    noise_seed: u32,
+}
+
+/// Renders the plan's images.
+///
+/// # Errors
+/// When the checkpoint or the latents cannot be read or do not fit, or an image cannot be written.
+pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
+    let generator = render::generator(&plan.network)?;
+    let (ws, items) = latents_of(&plan.source, &generator, sink)?;
+    folder::create(&plan.outdir)?;
+
+    let config = generator.config();
+    let mut outcome = Generated { images: Vec::new(), grid: None, resolution: config.resolution.px() };
+    let mut cells = Vec::new();
+    sink.event(&Event::Started { what: format!("rendering from `{}`", plan.network.display()) });
+    let step = match plan.noise {
+        NoiseMode::Random => 1,
+        NoiseMode::Const | NoiseMode::None => batch_size(config),
+    };
+    for start in (0..items.len()).step_by(step) {
+        let batch = &items[start..items.len().min(start + step)];
+        let noise = render::noise(plan.noise, config, batch[0].noise_seed)?;
+        let images = generator.render(&ws.narrow(start, batch.len())?, &noise)?;
+        for (item, image) in batch.iter().zip(pixels::to_images(&images, Rounding::Generate)?) {
+            let path = plan.outdir.join(&item.file);
+            picture::write(&path, &image)?;
+            sink.event(&Event::Saved { path: path.clone() });
+            outcome.images.push(path);
+            if plan.grid == Grid::Yes {
+                cells.push(image);
+            }
+        }
+        let (done, total) = (outcome.images.len() as u64, items.len() as u64);
+        sink.event(&Event::Progress { done, total, unit: "images" });
+    }
+    if plan.grid == Grid::Yes {
+        let path = plan.outdir.join("grid.png");
+        picture::write(&path, &contact_sheet(&items, cells)?)?;
+        outcome.grid = Some(path);
+    }
+    Ok(outcome)
+}
+
+/// Images in one pass: enough to keep the processor busy, few enough for the memory of a small machine.
+fn batch_size(config: &GeneratorConfig) -> usize {
+    (512 / config.resolution.px()).clamp(1, 8)
+}
+
+fn latents_of(source: &Source, generator: &Generator, sink: &mut dyn Sink) -> Result<(WPlus, Vec<Item>)> {
+    let config = generator.config();
+    match source {
+        Source::Seeds { seeds, truncation, class } => {
+            let z = Z::from_seeds(seeds, config.z_dim, &Device::Cpu)?;
+            let label = render::label(*class, config, seeds.len(), sink)?;
+            let ws = generator.map(&z, label.as_ref())?.broadcast(config.num_ws())?;
+            let items = seeds.iter().map(|seed| Item {
+                file: format!("seed{:04}.png", seed.0),
+                caption: format!("seed {}", seed.0),
+                noise_seed: seed.0,
+            });
+            Ok((ws.truncate(generator.w_avg(), truncation)?, items.collect()))
+        }
+        Source::Projected(path) => {
+            let ws = latents::read_w_plus(path, config.num_ws(), config.w_dim)?;
+            let items = (0..ws.len()).map(|index| Item {
+                file: format!("proj{index:02}.png"),
+                caption: format!("w {index}"),
+                noise_seed: index as u32,
+            });
+            Ok((ws, items.collect()))
+        }
+    }
+}
+
+/// All images on one sheet that is about as wide as high; the rows tell what is in them.
+fn contact_sheet(items: &[Item], mut cells: Vec<DynamicImage>) -> Result<DynamicImage> {
+    let n_columns = (items.len() as f64).sqrt().ceil() as usize;
+    let captions = |row: &[Item]| row.iter().map(|item| item.caption.as_str()).collect::<Vec<_>>().join(", ");
+    let rows: Vec<String> = items.chunks(n_columns).map(captions).collect();
+    let (width, height) = (cells[0].width(), cells[0].height());
+    let blank = DynamicImage::from(RgbImage::from_pixel(width, height, sheet::PAPER));
+    cells.resize(rows.len() * n_columns, blank);
+    let columns = vec![String::new(); n_columns];
+    let sheet = Sheet { title: String::new(), columns, rows, cells, cell_px: width.clamp(64, Sheet::CELL_PX) };
+    Ok(sheet.render()?.into())
+}

@@ -1,0 +1,7 @@
+//! Files and folders: everything that is read from or written to a disk goes through here.
+
+pub mod atomic;
+pub mod checkpoint;
+pub mod folder;
+pub mod latents;
+pub mod picture;

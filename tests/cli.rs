@@ -1,0 +1,184 @@
+//! The command line on a network that it made itself: outputs, exit codes, help, and one clear error for each mistake.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+fn toonify(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_toonify")).args(args).output().expect("the binary runs")
+}
+
+/// A folder with `base.safetensors` and `tuned.safetensors` of 16 px, made once by `toonify demo`.
+fn demo() -> &'static Path {
+    static DEMO: OnceLock<TempDir> = OnceLock::new();
+    let folder = DEMO.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        succeed(&["demo", "--resolution", "16", "--outdir", text(folder.path())]);
+        folder
+    });
+    folder.path()
+}
+
+fn network() -> String {
+    text(&demo().join("base.safetensors")).to_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary folders have UTF-8 names")
+}
+
+fn succeed(args: &[&str]) -> String {
+    let output = toonify(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The command ends with `code` and an error that contains every one of `words`; nothing panics.
+fn fail(args: &[&str], code: i32, words: &[&str]) {
+    let output = toonify(args);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+    assert!(!error.contains("panicked"), "{args:?}: {error}");
+    for word in words {
+        assert!(error.contains(word), "{args:?} does not say `{word}`: {error}");
+    }
+}
+
+fn png_count(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    entries.filter(|entry| entry.as_ref().expect("an entry").path().extension().is_some_and(|e| e == "png")).count()
+}
+
+#[test]
+fn demo_makes_two_networks_and_a_grid() {
+    for (file, least) in [("base.safetensors", 100_000), ("tuned.safetensors", 100_000), ("blend_grid.png", 5_000)] {
+        let size = std::fs::metadata(demo().join(file)).expect(file).len();
+        assert!(size > least, "{file} has {size} bytes");
+    }
+}
+
+#[test]
+fn generate_names_its_files_like_the_published_tool_and_repeats_itself() {
+    let (first, second) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    for folder in [&first, &second] {
+        succeed(&["generate", "--network", &network(), "--seeds", "0-1,12", "--grid", "--outdir", text(folder.path())]);
+    }
+    for name in ["seed0000.png", "seed0001.png", "seed0012.png", "grid.png"] {
+        let read = |folder: &TempDir| std::fs::read(folder.path().join(name)).expect(name);
+        assert_eq!(read(&first), read(&second), "{name}");
+    }
+    assert_eq!(png_count(first.path()), 4);
+}
+
+#[test]
+fn noise_modes_give_different_images_and_random_noise_repeats() {
+    let folder = tempfile::tempdir().expect("folder");
+    let render = |mode: &str, name: &str| {
+        let out = folder.path().join(name);
+        succeed(&["generate", "--network", &network(), "--seeds", "1", "--noise-mode", mode, "--outdir", text(&out)]);
+        std::fs::read(out.join("seed0001.png")).expect("the image")
+    };
+    let (constant, random, none) = (render("const", "const"), render("random", "random"), render("none", "none"));
+    assert!(constant != random && random != none && none != constant);
+    assert_eq!(random, render("random", "again"));
+}
+
+#[test]
+fn the_outcome_is_json_when_asked_for() {
+    let folder = tempfile::tempdir().expect("folder");
+    let printed =
+        succeed(&["generate", "--network", &network(), "--seeds", "5", "--json", "--outdir", text(folder.path())]);
+    let outcome: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    assert!(outcome["images"][0].as_str().expect("a path").ends_with("seed0005.png"));
+    assert_eq!(outcome["resolution"], 16);
+}
+
+#[test]
+fn inspect_tells_kind_configuration_and_counts() {
+    let printed = succeed(&["inspect", &network()]);
+    for word in ["16 px", "skip", "z 64", "w 64", "parameters"] {
+        assert!(printed.contains(word), "`{word}` is not in {printed}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&succeed(&["inspect", "--json", &network()])).expect("JSON");
+    assert_eq!(json["generator"]["config"]["resolution"], 16);
+}
+
+#[test]
+fn convert_keeps_every_pixel_through_both_formats() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (pt, back) = (folder.path().join("a.pt"), folder.path().join("b.safetensors"));
+    succeed(&["convert", &network(), text(&pt)]);
+    succeed(&["convert", text(&pt), text(&back)]);
+    let render = |network: &str, name: &str| {
+        let out = folder.path().join(name);
+        succeed(&["generate", "--network", network, "--seeds", "3", "--trunc", "0.5", "--outdir", text(&out)]);
+        std::fs::read(out.join("seed0003.png")).expect("the image")
+    };
+    let original = render(&network(), "original");
+    assert_eq!(original, render(text(&pt), "pt"));
+    assert_eq!(original, render(text(&back), "back"));
+}
+
+#[test]
+fn every_command_shows_two_examples() {
+    for command in ["generate", "style-mix", "inspect", "convert", "demo"] {
+        let help = succeed(&[command, "--help"]);
+        let examples = help.lines().filter(|line| line.trim_start().starts_with(&format!("toonify {command}"))).count();
+        assert!(examples >= 2, "{command}: {help}");
+    }
+}
+
+#[test]
+fn misuse_ends_with_code_2_and_says_what_was_meant() {
+    let out = ["--outdir", "never-made"];
+    let with = |args: &[&str]| -> Vec<String> { args.iter().chain(&out).map(|&arg| arg.to_owned()).collect() };
+    let cases: [(Vec<String>, &[&str]); 6] = [
+        (with(&["generate", "--network", "x.pkl"]), &["--seeds"]),
+        (with(&["generate", "--network", "x.pkl", "--seeds", "a-b"]), &["a-b", "0-7,12"]),
+        (with(&["generate", "--network", "x.pkl", "--seeds", "1", "--noise-mode", "cosnt"]), &["const"]),
+        (with(&["generate", "--network", "x.pkl", "--seed", "1"]), &["--seeds"]),
+        (with(&["genrate", "--network", "x.pkl"]), &["generate"]),
+        (with(&["style-mix", "--network", "x.pkl", "--rows", "1"]), &["--cols"]),
+    ];
+    for (args, words) in cases {
+        fail(&args.iter().map(String::as_str).collect::<Vec<_>>(), 2, words);
+    }
+    assert!(!Path::new("never-made").exists());
+}
+
+#[test]
+fn what_cannot_be_done_ends_with_code_1_and_names_the_file() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = |name: &str, bytes: &[u8]| -> PathBuf {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("a file can be written");
+        path
+    };
+    let (empty, noise) = (file("empty.pkl", b""), file("noise.pkl", b"\x93\xfa not a checkpoint"));
+    let evil = file("evil.pkl", b"\x80\x02cos\nsystem\nX\x04\0\0\0echo\x85R.");
+    for (path, words) in [
+        ("no-such.pkl".to_owned(), vec!["no-such.pkl", "No such file"]),
+        (text(folder.path()).to_owned(), vec!["is not a file"]),
+        (text(&empty).to_owned(), vec!["empty.pkl", "expected"]),
+        (text(&noise).to_owned(), vec!["noise.pkl", "expected"]),
+        (text(&evil).to_owned(), vec!["evil.pkl", "os.system", "nothing was executed"]),
+    ] {
+        fail(&["inspect", &path], 1, &words);
+        fail(
+            &["generate", "--network", &path, "--seeds", "0", "--outdir", text(&folder.path().join("out"))],
+            1,
+            &words,
+        );
+    }
+    assert!(!folder.path().join("out").exists(), "nothing is made for a network that cannot be read");
+    fail(
+        &["style-mix", "--network", &network(), "--rows", "1", "--cols", "2", "--styles", "0-40", "--outdir", "x"],
+        1,
+        &["0 to 5"],
+    );
+    let latents = file("w.npz", b"PK\x05\x06");
+    fail(&["generate", "--network", &network(), "--projected-w", text(&latents), "--outdir", "x"], 1, &["w.npz"]);
+    fail(&["convert", &network(), text(&folder.path().join("x.pkl"))], 1, &["x.pkl", ".safetensors", ".pt"]);
+}
