@@ -1,4 +1,5 @@
 //! Damaged and hostile files: each is refused with one clear error; nothing panics and nothing large is allocated.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 mod checkpoint_support;
 

@@ -1,4 +1,5 @@
 //! Every checkpoint of the reference set: configuration and each tensor, bit for bit. Skipped where the set is absent.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 mod checkpoint_support;
 

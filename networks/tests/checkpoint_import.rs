@@ -1,5 +1,6 @@
 //! Tiny checkpoints of every kind, made by `tests/reference/checkpoints/make.py`: each tensor is compared, bit for bit,
 //! with numbers that follow from its name.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 mod checkpoint_support;
 

@@ -1,4 +1,5 @@
 //! What is written is read back as it was, bit for bit.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 mod checkpoint_support;
 

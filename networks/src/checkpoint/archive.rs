@@ -8,14 +8,12 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::checkpoint::array::Array;
-use crate::checkpoint::contents::{Contents, Tensors};
-use crate::checkpoint::names::{self, Rule, Turn};
+use crate::checkpoint::contents::Contents;
+use crate::checkpoint::matching::{Matching, Part, discriminator_rule, generator_rule};
 use crate::checkpoint::report::{ImportReport, Unused};
 use crate::checkpoint::{Checkpoint, DiscriminatorCheckpoint, ImportError, Kind, Provenance, average_w, detect};
 use crate::error::Result;
-use crate::stylegan2::{
-    DiscriminatorConfig, DiscriminatorLayer, GeneratorConfig, Layer, Resolution, TensorName, Weights,
-};
+use crate::stylegan2::{DiscriminatorConfig, DiscriminatorLayer, GeneratorConfig, Layer, TensorName, Weights};
 
 /// Reads what a checkpoint file holds, without copying a tensor.
 ///
@@ -34,8 +32,8 @@ pub fn open(bytes: &[u8]) -> std::result::Result<Archive<'_>, ImportError> {
 /// Those of [`open`], less the refusal of unused tensors when they are allowed.
 pub fn open_with(bytes: &[u8], unused: Unused) -> std::result::Result<Archive<'_>, ImportError> {
     let contents = detect::contents(bytes)?;
-    let report = report(contents.kind, contents.ignored.clone());
-    Archive::assemble(contents, Matching { report, unused, file_size: bytes.len() })
+    let matching = Matching::new(contents.kind, contents.ignored.clone(), unused, bytes.len());
+    Archive::assemble(contents, matching)
 }
 
 /// Which networks of a file to take.
@@ -69,12 +67,6 @@ pub struct TensorEntry {
     pub shape: Vec<usize>,
     /// Type of its numbers in the file.
     pub dtype: String,
-}
-
-/// The tensors of one network under typed names, each of the right shape.
-#[derive(Debug)]
-struct Part<'a, L> {
-    arrays: BTreeMap<L, (String, Array<'a>)>,
 }
 
 impl<'a> Archive<'a> {
@@ -181,109 +173,6 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// The table of this kind of file for generators.
-pub(crate) fn generator_rule(kind: Kind) -> fn(&Layer) -> Rule {
-    match kind {
-        Kind::NvidiaAda | Kind::NvidiaStylegan3Repository | Kind::Toonify => names::nvidia::generator,
-        Kind::TensorFlow => names::tensorflow::generator,
-        Kind::Rosinality => names::rosinality::generator,
-    }
-}
-
-/// The table of this kind of file for discriminators of images of this resolution.
-pub(crate) fn discriminator_rule(kind: Kind, image: Resolution) -> impl Fn(&DiscriminatorLayer) -> Rule {
-    move |layer| match kind {
-        Kind::NvidiaAda | Kind::NvidiaStylegan3Repository | Kind::Toonify => names::nvidia::discriminator(layer),
-        Kind::TensorFlow => names::tensorflow::discriminator(layer),
-        Kind::Rosinality => names::rosinality::discriminator(layer, image),
-    }
-}
-
-fn report(kind: Kind, ignored: Vec<String>) -> ImportReport {
-    ImportReport { kind, matched: 0, turned: 0, verified: 0, missing: Vec::new(), unused: Vec::new(), ignored }
-}
-
-/// Gives the tensors of a file their typed names and keeps account.
-struct Matching {
-    report: ImportReport,
-    unused: Unused,
-    /// Bytes of the whole file.
-    file_size: usize,
-}
-
-impl Matching {
-    fn part<'a, L: TensorName>(
-        &mut self,
-        config: &L::Config,
-        tensors: Tensors<'a>,
-        rule: &dyn Fn(&L) -> Rule,
-    ) -> std::result::Result<Part<'a, L>, ImportError> {
-        let Tensors { object, arrays: mut theirs, verified } = tensors;
-        let (mut arrays, mut missing) = (BTreeMap::new(), Vec::new());
-        for (layer, shape) in L::all(config) {
-            let Rule { theirs: name, turn } = rule(&layer);
-            let Some(array) = theirs.remove(&name) else {
-                missing.push((name, layer, shape));
-                continue;
-            };
-            let array = turn.apply(array, &shape);
-            if array.shape() != shape {
-                return Err(ImportError::Shape { object, name, expected: shape, found: array.shape().to_vec() });
-            }
-            self.report.turned += usize::from(turn != Turn::Same);
-            arrays.insert(layer, (name, array));
-        }
-        self.check_bytes(&object, arrays.values().map(|(_, array)| array))?;
-        self.settle_missing(&object, missing)?;
-        self.settle_unused(object, theirs.into_keys().collect())?;
-        self.report.matched += arrays.len();
-        self.report.verified += verified;
-        Ok(Part { arrays })
-    }
-
-    /// Tensors may share a storage, so that a small file could announce a large network: each network's tensors together
-    /// have to fit into the file.
-    fn check_bytes<'s, 'a: 's>(
-        &self,
-        object: &str,
-        arrays: impl Iterator<Item = &'s Array<'a>>,
-    ) -> std::result::Result<(), ImportError> {
-        let found: usize = arrays.map(Array::byte_count).sum();
-        if found <= self.file_size {
-            return Ok(());
-        }
-        let object = format!("bytes of the tensors of `{object}`");
-        Err(ImportError::TooLarge { object, expected: self.file_size as u64, found: found as u64 })
-    }
-
-    /// Every missing tensor is an error, but for the average of `w` in files whose kind does not have it.
-    fn settle_missing<L: TensorName>(
-        &mut self,
-        object: &str,
-        missing: Vec<(String, L, Vec<usize>)>,
-    ) -> std::result::Result<(), ImportError> {
-        let estimated =
-            |layer: &L| self.report.kind == Kind::Rosinality && layer.to_string() == Layer::WAvg.to_string();
-        let count = missing.iter().filter(|(_, layer, _)| !estimated(layer)).count();
-        for (name, layer, expected) in missing {
-            let canonical = layer.to_string();
-            if !estimated(&layer) {
-                return Err(ImportError::Missing { object: object.to_owned(), name, canonical, expected, count });
-            }
-            self.report.missing.push(format!("{object}.{canonical}"));
-        }
-        Ok(())
-    }
-
-    fn settle_unused(&mut self, object: String, found: Vec<String>) -> std::result::Result<(), ImportError> {
-        if !found.is_empty() && self.unused == Unused::Refuse {
-            return Err(ImportError::Unused { object, found });
-        }
-        self.report.unused.extend(found.into_iter().map(|name| format!("{object}.{name}")));
-        Ok(())
-    }
-}
-
 impl<L: TensorName> Part<'_, L> {
     fn entries(&self, network: &str) -> Vec<TensorEntry> {
         let entry = |(layer, (theirs, array)): (&L, &(String, Array<'_>))| TensorEntry {
@@ -310,118 +199,4 @@ fn read_generator(config: &GeneratorConfig, part: &Part<'_, Layer>) -> Result<We
         tensors.insert(Layer::WAvg, average_w::estimate(config, &tensors)?);
     }
     Weights::new(config, tensors)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use candle_core::DType;
-
-    use super::*;
-    use crate::ops::Activation;
-    use crate::stylegan2::{Architecture, Channels, MappingConfig};
-
-    const KINDS: [Kind; 5] =
-        [Kind::NvidiaAda, Kind::NvidiaStylegan3Repository, Kind::TensorFlow, Kind::Rosinality, Kind::Toonify];
-
-    fn mapping(num_layers: usize, embed_features: usize) -> MappingConfig {
-        MappingConfig {
-            num_layers,
-            embed_features,
-            layer_features: 4,
-            activation: Activation::Lrelu,
-            lr_multiplier: 0.01,
-            w_avg_beta: 0.995,
-        }
-    }
-
-    fn configs() -> Vec<(GeneratorConfig, DiscriminatorConfig)> {
-        let mut list = Vec::new();
-        for architecture in [Architecture::Orig, Architecture::Skip, Architecture::Resnet] {
-            for (px, c_dim, num_layers) in [(4, 0, 8), (8, 3, 2), (64, 0, 1), (1024, 5, 8)] {
-                let resolution = Resolution::new(px).unwrap();
-                let channels = Channels::from_base(2048, 2, resolution);
-                let embed = if c_dim > 0 { 4 } else { 0 };
-                list.push((
-                    generator(resolution, &channels, architecture, mapping(num_layers, embed), c_dim),
-                    discriminator(resolution, &channels, architecture, mapping(num_layers, embed), c_dim),
-                ));
-            }
-        }
-        list
-    }
-
-    fn generator(
-        resolution: Resolution,
-        channels: &Channels,
-        architecture: Architecture,
-        mapping: MappingConfig,
-        c_dim: usize,
-    ) -> GeneratorConfig {
-        GeneratorConfig {
-            z_dim: 4,
-            c_dim,
-            w_dim: 4,
-            resolution,
-            img_channels: 3,
-            mapping,
-            channels: channels.clone(),
-            architecture,
-            activation: Activation::Lrelu,
-            conv_clamp: None,
-            num_fp16_res: 0,
-            use_noise: resolution != Resolution::R4,
-            resample_filter: vec![1.0, 3.0, 3.0, 1.0],
-        }
-    }
-
-    fn discriminator(
-        resolution: Resolution,
-        channels: &Channels,
-        architecture: Architecture,
-        mapping: MappingConfig,
-        c_dim: usize,
-    ) -> DiscriminatorConfig {
-        DiscriminatorConfig {
-            c_dim,
-            resolution,
-            img_channels: 3,
-            cmap_dim: mapping.embed_features,
-            mapping,
-            channels: channels.clone(),
-            architecture,
-            activation: Activation::Lrelu,
-            conv_clamp: None,
-            num_fp16_res: 0,
-            mbstd_group_size: Some(4),
-            mbstd_num_channels: 1,
-            freeze_layers: 0,
-            resample_filter: vec![1.0, 3.0, 3.0, 1.0],
-        }
-    }
-
-    /// A table serves a configuration when its names lead back to every tensor of the configuration and to no other.
-    fn check<L: TensorName>(config: &L::Config, rule: &dyn Fn(&L) -> Rule) {
-        let asked: Vec<L> = L::all(config).into_iter().map(|(layer, _)| layer).collect();
-        let produced: BTreeSet<String> = asked.iter().map(|layer| rule(layer).theirs).collect();
-        assert_eq!(produced.len(), asked.len(), "two tensors share a name");
-        let make = |_: L, shape: &[usize]| Ok(Tensor::zeros(shape, DType::F32, &Device::Cpu)?);
-        let weights = Weights::build(config, make).unwrap();
-        let held: BTreeSet<String> = weights.iter().map(|(layer, _)| rule(&layer).theirs).collect();
-        assert_eq!(held, produced);
-        for layer in asked {
-            assert_eq!(layer.to_string().parse::<L>().unwrap(), layer);
-        }
-    }
-
-    #[test]
-    fn every_table_names_every_tensor_of_every_configuration_once() {
-        for (generator, discriminator) in configs() {
-            for kind in KINDS {
-                check(&generator, &generator_rule(kind));
-                check(&discriminator, &discriminator_rule(kind, discriminator.resolution));
-            }
-        }
-    }
 }
