@@ -1,5 +1,5 @@
 //! Every checkpoint of the reference set: configuration and each tensor, bit for bit. Skipped where the set is absent.
-#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failed helper is a failed test; skipped tests say so")]
 
 mod checkpoint_support;
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::checkpoint::array::Array;
-use crate::checkpoint::contents::{Contents, Kind, Tensors};
+use crate::checkpoint::contents::{Contents, Kind, Tensors, check_count};
 use crate::checkpoint::names::rosinality::{W_AVG, is_filter};
 use crate::checkpoint::nvidia::DISCRIMINATOR_W_AVG_BETA;
 use crate::checkpoint::pickle::{Global, Node};
@@ -78,7 +78,9 @@ fn state_dict<'a>(file: &TorchFile<'a>, object: &str, node: Node<'_, 'a>) -> Res
         ImportError::malformed(format!("`{object}`"), "a state dict of named tensors", node.describe())
     };
     let mut tensors = BTreeMap::new();
-    for (key, value) in node.entries().ok_or_else(|| malformed(node))? {
+    let entries = node.entries().ok_or_else(|| malformed(node))?;
+    check_count(object, entries.len())?;
+    for (key, value) in entries {
         let name = key.name().ok_or_else(|| malformed(key))?;
         tensors.insert(name.to_owned(), file.tensor(name, value)?.ok_or_else(|| malformed(value))?);
     }
