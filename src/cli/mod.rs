@@ -6,6 +6,7 @@ mod demo;
 mod generate;
 mod grid;
 mod inspect;
+mod memory;
 mod numbers;
 mod style_mix;
 pub mod suggest;
@@ -52,6 +53,7 @@ impl Cli {
     /// # Errors
     /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
     pub fn run(self) -> Result<()> {
+        memory::keep_freed_memory();
         match self.command {
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
