@@ -17,6 +17,8 @@ pub enum Filter {
     Lanczos,
     /// A triangle: soft and quick, Pillow's `BILINEAR`.
     Triangle,
+    /// The mean of the pixels that fall into one: Pillow's `BOX`.
+    Box,
 }
 
 impl Filter {
@@ -25,6 +27,7 @@ impl Filter {
         match self {
             Filter::Lanczos => LANCZOS_SUPPORT,
             Filter::Triangle => 1.0,
+            Filter::Box => 0.5,
         }
     }
 
@@ -32,6 +35,8 @@ impl Filter {
         match self {
             Filter::Lanczos => lanczos(x),
             Filter::Triangle => (1.0 - x.abs()).max(0.0),
+            // Half open, so that a pixel on the border of two counts in one of them.
+            Filter::Box => f64::from(-0.5 < x && x <= 0.5),
         }
     }
 }
@@ -241,6 +246,8 @@ mod tests {
 
     use super::*;
 
+    const ALL: [Filter; 3] = [Filter::Lanczos, Filter::Triangle, Filter::Box];
+
     fn picture(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| Rgb([(x * 37 + y * 11) as u8, (x * y) as u8, (x ^ y) as u8]))
     }
@@ -248,9 +255,16 @@ mod tests {
     #[test]
     fn resizing_to_the_same_size_changes_nothing() {
         let image = picture(37, 21);
-        for filter in [Filter::Lanczos, Filter::Triangle] {
+        for filter in ALL {
             assert_eq!(resize(&image, [37, 21], filter), image);
         }
+    }
+
+    #[test]
+    fn a_box_takes_means_of_whole_blocks() {
+        let image = RgbImage::from_fn(4, 2, |x, y| Rgb([(10 * x + 100 * y) as u8, 7, x as u8]));
+        let small = resize(&image, [2, 1], Filter::Box);
+        assert_eq!(small.into_raw(), [55, 7, 1, 75, 7, 3]);
     }
 
     proptest! {
@@ -258,7 +272,7 @@ mod tests {
         #[test]
         fn a_flat_picture_stays_flat(w in 1u32..40, h in 1u32..40, out_w in 1u32..60, out_h in 1u32..60, level: u8) {
             let flat = RgbImage::from_pixel(w, h, Rgb([level, 7, 255]));
-            for filter in [Filter::Lanczos, Filter::Triangle] {
+            for filter in ALL {
                 prop_assert!(resize(&flat, [out_w, out_h], filter).pixels().all(|p| p.0 == [level, 7, 255]));
             }
         }
