@@ -21,7 +21,7 @@ pub enum Picture {
 }
 
 /// What all pictures of a set have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Shape {
     /// Width in pixels.
     pub width: u32,

@@ -1,8 +1,11 @@
 //! Files and folders: everything that is read from or written to a disk goes through here.
 
 pub mod atomic;
+pub mod bundle;
+pub mod bundle_writer;
 pub mod checkpoint;
 pub mod folder;
 pub mod latents;
 pub mod photo;
 pub mod picture;
+pub mod shared_file;
