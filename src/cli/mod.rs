@@ -1,6 +1,8 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
+mod blend;
 mod convert;
+mod dataset;
 mod demo;
 mod generate;
 mod inspect;
@@ -32,10 +34,15 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
     StyleMix(style_mix::StyleMixArgs),
+    /// Join two generators by resolution, or average several
+    Blend(blend::BlendArgs),
     /// Say what a checkpoint file is and holds
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
     Convert(convert::ConvertArgs),
+    /// Make, check, show or divide a training set
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
 }
@@ -49,8 +56,10 @@ impl Cli {
         match self.command {
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
+            Command::Blend(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Dataset(command) => command.run(),
             Command::Demo(args) => args.run(),
         }
     }
