@@ -166,13 +166,8 @@ pub(crate) struct SplitArgs {
 
 impl SplitArgs {
     fn run(self) -> Result<()> {
-        let plan = SplitPlan {
-            set: self.set,
-            train: self.train,
-            held_out: self.held_out,
-            share: self.share,
-            seed: self.seed,
-        };
+        let plan =
+            SplitPlan { set: self.set, train: self.train, held_out: self.held_out, share: self.share, seed: self.seed };
         let split = split::run(&plan, &mut self.output.sink())?;
         let line = |path: &PathBuf, images: usize| format!("{}: {images} images", path.display());
         let lines = [line(&split.train, split.train_images), line(&split.held_out, split.held_out_images)];

@@ -209,9 +209,9 @@ impl<'a> Set<'a> {
 
     fn take(&mut self, made: Made, sink: &mut dyn Sink) -> Result<()> {
         self.seen += 1;
-        let usable = made.image.and_then(|image| {
-            image.map(|(shape, png)| self.check_shape(shape, &made.path).map(|()| png)).transpose()
-        });
+        let usable = made
+            .image
+            .and_then(|image| image.map(|(shape, png)| self.check_shape(shape, &made.path).map(|()| png)).transpose());
         match (usable, self.plan.bad) {
             (Ok(Some(png)), _) => {
                 let name = format::image_name(made.index);

@@ -81,8 +81,14 @@ pub fn run(path: &Path, sink: &mut dyn Sink) -> Result<Report> {
     sink.event(&Event::Started { what: format!("checking `{}`", path.display()) });
     let looks = look_at_all(&bundle, &images, sink);
     let shape = commonest(looks.iter().filter_map(|look| look.as_ref().ok().map(|seen| seen.shape)));
-    let mut report =
-        Report { path: path.to_owned(), images: images.len(), shape, labeled: None, problems: vec![], warnings: vec![] };
+    let mut report = Report {
+        path: path.to_owned(),
+        images: images.len(),
+        shape,
+        labeled: None,
+        problems: vec![],
+        warnings: vec![],
+    };
     if images.is_empty() {
         report.problem("", Fault::NoImages, "no image files found");
     }

@@ -45,7 +45,9 @@ impl Label {
         match (self, other) {
             (Label::Class(_), Label::Class(_)) => None,
             (Label::Vector(a), Label::Vector(b)) if a.len() == b.len() => None,
-            (Label::Vector(a), Label::Vector(b)) => Some(format!("it has {} numbers, others have {}", a.len(), b.len())),
+            (Label::Vector(a), Label::Vector(b)) => {
+                Some(format!("it has {} numbers, others have {}", a.len(), b.len()))
+            }
             (Label::Class(_), Label::Vector(_)) => Some("it is a class, others are vectors".to_owned()),
             (Label::Vector(_), Label::Class(_)) => Some("it is a vector, others are classes".to_owned()),
         }
@@ -63,7 +65,8 @@ struct Contents {
 /// # Errors
 /// When it is no JSON of that form, or when a label is neither a class nor a list of numbers; the message names it.
 pub fn parse_labels(json: &[u8]) -> Result<Option<Vec<(String, Label)>>> {
-    let contents: Contents = serde_json::from_slice(json).context("expected {\"labels\": null or [[name, label], …]}")?;
+    let contents: Contents =
+        serde_json::from_slice(json).context("expected {\"labels\": null or [[name, label], …]}")?;
     let Some(labels) = contents.labels else { return Ok(None) };
     let parsed = labels.into_iter().map(|(name, value)| {
         let label = parse_label(&value).with_context(|| format!("the label of `{name}` is {value}"))?;

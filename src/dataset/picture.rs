@@ -145,8 +145,7 @@ impl Picture {
     /// When the picture is too large for the format.
     pub fn to_png(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let encoder =
-            PngEncoder::new_with_quality(&mut bytes, CompressionType::Uncompressed, FilterType::NoFilter);
+        let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Uncompressed, FilterType::NoFilter);
         match self {
             Picture::Gray(gray) => gray.write_with_encoder(encoder),
             Picture::Rgb(rgb) => rgb.write_with_encoder(encoder),

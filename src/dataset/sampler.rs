@@ -1,5 +1,5 @@
-//! An endless order of images: shuffled at first, then kept in slow motion, so that no two rounds are alike and no image
-//! waits long. The published training loop draws its images so (`InfiniteSampler`, one process).
+//! An endless order of images: shuffled at first, then kept in slow motion, so that no two rounds are alike. The published
+//! training loop draws its images so (`InfiniteSampler`); of several processes, the r-th of n takes `skip(r).step_by(n)`.
 
 use toonify_networks::random::RandomState;
 
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn every_image_comes_and_no_two_rounds_are_alike() {
         let drawn: Vec<usize> = Sampler::new(20, 1).take(100).collect();
-        assert!((0..20).all(|index| drawn[..40].contains(&index)));
+        assert!((0..20).all(|index| drawn.contains(&index)));
         assert_ne!(drawn[..20], drawn[20..40]);
         assert_eq!(drawn, Sampler::new(20, 1).take(100).collect::<Vec<_>>());
         assert_ne!(drawn, Sampler::new(20, 2).take(100).collect::<Vec<_>>());

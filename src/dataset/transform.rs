@@ -42,7 +42,10 @@ impl Transform {
         let (Some(w), Some(h)) = (width, height) else {
             bail!("must specify --width and --height when using {name} transform");
         };
-        ensure!(crop != Crop::CenterWide || h <= w, "--height {h} must be at most --width {w} when using {name} transform");
+        ensure!(
+            crop != Crop::CenterWide || h <= w,
+            "--height {h} must be at most --width {w} when using {name} transform"
+        );
         Ok(Transform { crop, width, height, filter })
     }
 
@@ -99,7 +102,10 @@ mod tests {
     #[test]
     fn without_a_crop_proportions_change_and_equal_sizes_do_not() {
         assert_eq!(transform(Crop::None, 7, 4).apply(wide()), Some(wide()));
-        assert_eq!(transform(Crop::None, 2, 2).apply(wide()).unwrap().shape(), Shape { width: 2, height: 2, channels: 3 });
+        assert_eq!(
+            transform(Crop::None, 2, 2).apply(wide()).unwrap().shape(),
+            Shape { width: 2, height: 2, channels: 3 }
+        );
         let only_width = Transform::new(Crop::None, [Some(4), None], Filter::Lanczos).unwrap();
         assert_eq!(only_width.apply(wide()).unwrap().shape(), Shape { width: 4, height: 4, channels: 3 });
     }

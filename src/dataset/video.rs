@@ -188,7 +188,9 @@ mod tests {
 
     #[test]
     fn what_is_no_pixmap_is_refused() {
-        for bytes in ["P5\n1 1\n255\nx", "P6\n1 1\n255\nxy", "P6\n0 1\n255\n", "P6\n99999 99999\n255\n", "P6", "Pxxxxxxxxxxxxx"] {
+        for bytes in
+            ["P5\n1 1\n255\nx", "P6\n1 1\n255\nxy", "P6\n0 1\n255\n", "P6\n99999 99999\n255\n", "P6", "Pxxxxxxxxxxxxx"]
+        {
             assert!(read_pixmap(&mut bytes.as_bytes()).is_err(), "{bytes:?}");
         }
     }

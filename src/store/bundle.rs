@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use zip::ZipArchive;
@@ -153,13 +153,12 @@ fn open_zip(path: &Path) -> Result<Bundle> {
 /// Names that occur more than once in a central directory (APPNOTE 4.3.12).
 fn repeated_names(mut directory: impl Read) -> io::Result<Vec<String>> {
     let mut counts = BTreeMap::new();
-    let mut header = [0; 46];
-    loop {
+    let mut magic = [0; 4];
+    // The directory is followed by another record, which begins otherwise.
+    while directory.read_exact(&mut magic).map(|()| magic == *b"PK\x01\x02")? {
+        let mut header = [0; 42];
         directory.read_exact(&mut header)?;
-        if header[..4] != *b"PK\x01\x02" {
-            break;
-        }
-        let [name, extra, comment] = [28, 30, 32].map(|at| u16::from_le_bytes([header[at], header[at + 1]]));
+        let [name, extra, comment] = [24, 26, 28].map(|at| u16::from_le_bytes([header[at], header[at + 1]]));
         let mut text = vec![0; usize::from(name)];
         directory.read_exact(&mut text)?;
         *counts.entry(text).or_insert(0) += 1;
@@ -170,13 +169,18 @@ fn repeated_names(mut directory: impl Read) -> io::Result<Vec<String>> {
     Ok(repeated.map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect())
 }
 
+/// Whether a relative name stays below the folder that it is taken from.
+pub(super) fn is_inside(name: &str) -> bool {
+    Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
 /// Reads an entry through a copy of the archive's reader, which costs nothing: the list of entries is shared.
 fn read_entry(archive: &ZipArchive<SharedFile>, index: usize) -> Result<Vec<u8>> {
     let mut archive = archive.clone();
     let metadata = archive.by_index_raw(index)?;
     ensure!(!metadata.encrypted(), "the entry is encrypted");
     ensure!(metadata.is_file(), "the entry is a link or a folder");
-    ensure!(metadata.enclosed_name().is_some(), "the entry's name leads out of the archive");
+    ensure!(is_inside(&metadata.name()?), "the entry's name leads out of the archive");
     let announced = metadata.size();
     ensure!(announced <= MAX_FILE_BYTES, "the entry announces {announced} bytes, at most {MAX_FILE_BYTES} are read");
     drop(metadata);

@@ -13,6 +13,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use crate::store::atomic::AtomicFile;
+use crate::store::bundle::is_inside;
 use crate::store::folder;
 
 /// A zip or a folder in the making.
@@ -45,8 +46,9 @@ impl BundleWriter {
     /// Adds a file; `name` is relative, with `/` between folders.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or when `name` leads out of the zip or folder.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        ensure!(is_inside(name), "`{name}` is no name for a file inside `{}`", self.target.display());
         let added = match &mut self.kind {
             Kind::Zip(writer) => add_entry(writer, name, bytes),
             Kind::Folder(folder) => add_file(&folder.path().join(name), bytes),
@@ -137,6 +139,17 @@ mod tests {
             assert_eq!([bundle.name(0), bundle.name(1)], ["a.json", "b/1.png"]);
             assert_eq!(bundle.read(1).unwrap(), b"one");
             assert_eq!(names(folder.path()), [name]);
+        }
+    }
+
+    #[test]
+    fn no_name_leads_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for target in ["set", "set.zip"] {
+            let mut writer = BundleWriter::create(&folder.path().join(target)).unwrap();
+            for name in ["../a.png", "/a.png", "a/../../b.png"] {
+                assert!(writer.add(name, b"").unwrap_err().to_string().contains(name));
+            }
         }
     }
 

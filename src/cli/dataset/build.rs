@@ -1,5 +1,6 @@
 //! `toonify dataset build`
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -31,7 +32,8 @@ pub(crate) struct BuildArgs {
     source: PathBuf,
     /// Zip (by its name) or empty folder to make
     #[arg(long, value_name = "PATH")]
-    dest: PathBuf,
+    // Not a `PathBuf`: the published tool has words of its own for an empty one.
+    dest: OsString,
     /// What to do with other proportions; they are stretched without it
     #[arg(long, value_enum)]
     transform: Option<TransformArg>,
@@ -83,7 +85,7 @@ enum FilterArg {
 
 impl BuildArgs {
     fn plan(self) -> Result<BuildPlan> {
-        if self.dest.as_os_str().is_empty() {
+        if self.dest.is_empty() {
             return Err(misuse("--dest output filename or directory must not be an empty string"));
         }
         let crop = match self.transform {
@@ -109,7 +111,7 @@ impl BuildArgs {
         };
         Ok(BuildPlan {
             source: self.source,
-            dest: self.dest,
+            dest: self.dest.into(),
             transform: Transform::new(crop, [self.width, self.height], filter)?,
             channels,
             max_images: self.max_images.map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
