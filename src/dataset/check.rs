@@ -153,11 +153,12 @@ fn is_palette_png(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.get(25) == Some(&3)
 }
 
-/// What occurs most often; of several, the smallest.
+/// What occurs most often, if possible of what can be trained; of several, the smallest.
 fn commonest(shapes: impl Iterator<Item = Shape>) -> Option<Shape> {
     let mut counts: BTreeMap<Shape, usize> = BTreeMap::new();
     shapes.for_each(|shape| *counts.entry(shape).or_insert(0) += 1);
-    counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(shape, _)| shape)
+    let best = counts.into_iter().rev().max_by_key(|(shape, count)| (shape.check_trainable().is_ok(), *count));
+    best.map(|(shape, _)| shape)
 }
 
 impl Report {
@@ -224,5 +225,31 @@ impl Report {
                 }),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commonest_shape_can_be_trained_if_any_can() {
+        let shape = |(width, height)| Shape { width, height, channels: 3 };
+        let check = |sizes: &[(u32, u32)], expected: Option<(u32, u32)>| {
+            assert_eq!(commonest(sizes.iter().copied().map(shape)), expected.map(shape), "{sizes:?}");
+        };
+        check(&[(16, 16), (32, 32), (32, 32)], Some((32, 32)));
+        check(&[(16, 16), (32, 32)], Some((16, 16)));
+        check(&[(30, 40), (30, 40), (32, 32)], Some((32, 32)));
+        check(&[(30, 40), (24, 24), (24, 24)], Some((24, 24)));
+        check(&[], None);
+    }
+
+    #[test]
+    fn palettes_are_seen_in_the_header() {
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x03\0\0\0".to_vec();
+        assert!(is_palette_png(&png));
+        png[25] = 2;
+        assert!(!is_palette_png(&png) && !is_palette_png(&png[..20]) && !is_palette_png(b""));
     }
 }
