@@ -298,6 +298,13 @@ fn split_divides_images_with_their_labels() {
     fail(&["dataset", "split", &set, "--train", "x.zip", "--held-out", "y.zip", "--share", "0.01"], 1, &["empty"]);
     fail(&["dataset", "split", &set, "--train", "x.zip", "--held-out", "x.zip"], 1, &["both parts"]);
     assert!(!Path::new("x.zip").exists());
+    let first = shop.text("first.zip");
+    fail(&["dataset", "split", &set, "--train", &first, "--held-out", &set], 1, &["must be empty"]);
+    assert!(!shop.path("first.zip").exists(), "one part alone is not left behind");
+    let output = toonify(&["dataset", "split", &set, "--train", &first, "--held-out", &test, "--share", "0.8"]);
+    assert!(output.status.success());
+    let missing = !entries(&shop.path("first.zip")).iter().any(|(name, _)| name == "2.png" || name == "5.png");
+    assert_eq!(String::from_utf8_lossy(&output.stderr).contains("no image of class 2"), missing);
 }
 
 /// Stands in for `ffmpeg`: two pictures, or the complaint about a broken film.

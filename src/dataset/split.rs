@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use toonify_networks::random::RandomState;
 
-use crate::dataset::format::{self, LABELS_FILE};
+use crate::dataset::format::{self, LABELS_FILE, Label};
 use crate::dataset::reader::{Reader, Selection};
 use crate::events::{Event, Sink};
 use crate::store::bundle_writer::BundleWriter;
@@ -49,10 +49,10 @@ pub fn run(plan: &SplitPlan, sink: &mut dyn Sink) -> Result<Split> {
     let (train, held_out) = divide(reader.len(), plan)?;
     let mut copied = Copied { done: 0, total: reader.len() as u64 };
     // Neither part gets its name before both are whole.
-    let parts = [(&plan.train, &train), (&plan.held_out, &held_out)];
-    let writers = parts.map(|(path, images)| copied.write(&reader, path, images, sink));
-    for (writer, (path, images)) in writers.into_iter().zip(parts) {
-        writer?.commit()?;
+    let train_writer = copied.write(&reader, &plan.train, &train, sink)?;
+    let held_out_writer = copied.write(&reader, &plan.held_out, &held_out, sink)?;
+    for (writer, path, images) in [(train_writer, &plan.train, &train), (held_out_writer, &plan.held_out, &held_out)] {
+        writer.commit()?;
         warn_of_lost_classes(&reader, path, images, sink);
         sink.event(&Event::Saved { path: path.clone() });
     }
@@ -105,15 +105,10 @@ impl Copied {
 
 /// Classes are counted up to the largest one that occurs: a part without it would make another network.
 fn warn_of_lost_classes(reader: &Reader, path: &Path, images: &[usize], sink: &mut dyn Sink) {
-    let Some(format::Label::Class(_)) = reader.stored_label(0) else { return };
-    let last = reader.label_dim() - 1;
-    let has_last = |index: &usize| *reader.stored_label(*index).expect("all images have labels") == last_class(last);
-    if !images.iter().any(has_last) {
-        let text = format!("no image of class {last} went into `{}`: its labels look shorter", path.display());
+    let Some(Label::Class(_)) = reader.stored_label(0) else { return };
+    let last = Label::Class(reader.label_dim() as u32 - 1);
+    if !images.iter().any(|index| reader.stored_label(*index) == Some(&last)) {
+        let text = format!("no image of {} went into `{}`: its labels look shorter", last.caption(), path.display());
         sink.event(&Event::Warning(text));
     }
-}
-
-fn last_class(class: usize) -> format::Label {
-    format::Label::Class(class as u32)
 }

@@ -23,7 +23,7 @@ pub struct BundleWriter {
 }
 
 enum Kind {
-    Zip(ZipWriter<AtomicFile>),
+    Zip(Box<ZipWriter<AtomicFile>>),
     /// The files wait in a folder beside the target.
     Folder(TempDir),
 }
@@ -35,7 +35,7 @@ impl BundleWriter {
     /// When the place cannot be written, or when the folder exists and holds something.
     pub fn create(target: &Path) -> Result<BundleWriter> {
         let kind = if is_zip_name(target) {
-            Kind::Zip(ZipWriter::new(AtomicFile::create(target)?))
+            Kind::Zip(Box::new(ZipWriter::new(AtomicFile::create(target)?)))
         } else {
             ensure!(is_free(target), "the folder `{}` must be empty", target.display());
             Kind::Folder(temporary_folder(target).with_context(|| cannot_write(target))?)

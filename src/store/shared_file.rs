@@ -65,7 +65,7 @@ mod tests {
         let mut first = SharedFile::open(&path).unwrap();
         first.seek(SeekFrom::Start(2)).unwrap();
         let mut second = first.clone();
-        let mut read = |file: &mut SharedFile| {
+        let read = |file: &mut SharedFile| {
             let mut two = [0; 2];
             file.read_exact(&mut two).unwrap();
             two
