@@ -88,3 +88,52 @@ fn the_order_of_training_is_the_published_one() {
         assert_eq!(second, numbers(&case["infinite_sampler_rank1_of_2_seed0"]), "{count} images");
     }
 }
+
+fn set(files: &[(&str, u32, u32)], labels: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, width, height) in files {
+        image::RgbImage::new(*width, *height).save(folder.path().join(name)).expect("a picture");
+    }
+    std::fs::write(folder.path().join("dataset.json"), labels).expect("labels");
+    folder
+}
+
+#[track_caller]
+fn check_refused(result: anyhow::Result<impl Sized>, words: &[&str]) {
+    let error = format!("{:#}", result.err().expect("an error"));
+    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+}
+
+#[test]
+fn sets_that_cannot_be_read_are_refused_by_name() {
+    let none = r#"{"labels": null}"#;
+    check_refused(Reader::open(set(&[], none).path(), Selection::ALL), &["no image files found"]);
+    check_refused(Reader::open(set(&[("a.png", 8, 4)], none).path(), Selection::ALL), &["a.png", "8x4", "a square"]);
+    check_refused(Reader::open(set(&[("a.png", 8, 8)], "{").path(), Selection::ALL), &["dataset.json"]);
+    let two = [("a.png", 8, 8), ("b.png", 8, 8)];
+    let one_label = set(&two, r#"{"labels": [["a.png", 1]]}"#);
+    check_refused(Reader::open(one_label.path(), Selection::ALL), &["b.png", "has no label"]);
+    let ignored = Selection { labels: Labels::Ignored, ..Selection::ALL };
+    assert_eq!(Reader::open(one_label.path(), ignored).expect("a set without labels").label_dim(), 0);
+    let mixed = set(&two, r#"{"labels": [["a.png", 1], ["b.png", [0.5]]]}"#);
+    check_refused(Reader::open(mixed.path(), Selection::ALL), &["b.png", "is a vector"]);
+    let sizes = set(&[("a.png", 8, 8), ("b.png", 4, 4)], none);
+    let reader = Reader::open(sizes.path(), Selection::ALL).expect("only the first image is looked at");
+    check_refused(reader.get(1), &["b.png", "4x4", "expected 8x8"]);
+}
+
+#[test]
+fn vectors_are_labels_too_and_threads_share_a_reader() {
+    let set = set(&[("a.png", 8, 8), ("b.png", 8, 8)], r#"{"labels": [["b.png", [0.5, 2]], ["a.png", [1, -1]]]}"#);
+    let reader = Reader::open(set.path(), Selection { mirror: Mirror::Double, ..Selection::ALL }).expect("a set");
+    std::thread::scope(|scope| {
+        let label = |index| {
+            scope.spawn({
+                let reader = &reader;
+                move || reader.get(index).expect("an image").label
+            })
+        };
+        let labels = [label(0), label(3)].map(|thread| thread.join().expect("no panic"));
+        assert_eq!(labels, [[1.0, -1.0], [0.5, 2.0]]);
+    });
+}

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::store::bundle::Bundle;
@@ -132,8 +132,9 @@ pub(super) fn complete_labels(bundle: &Bundle, images: &[usize]) -> Result<Optio
     for &image in images {
         let (name, path) = (bundle.name(image), bundle.path().display());
         let Some(label) = by_name.remove(name) else { bail!("`{name}` has no label in the {LABELS_FILE} of `{path}`") };
-        let disagreement = labels.first().and_then(|first| label.disagreement(first));
-        ensure!(disagreement.is_none(), "the label of `{name}` of `{path}` is of another kind: {disagreement:?}");
+        if let Some(text) = labels.first().and_then(|first| label.disagreement(first)) {
+            bail!("the label of `{name}` of `{path}` is of another kind: {text}");
+        }
         labels.push(label);
     }
     Ok(Some(labels))
