@@ -2,6 +2,7 @@
 
 mod blend;
 mod convert;
+mod dataset;
 mod demo;
 mod generate;
 mod grid;
@@ -43,6 +44,9 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
     Convert(convert::ConvertArgs),
+    /// Make, check, show or divide a training set
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
 }
@@ -61,6 +65,7 @@ impl Cli {
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Dataset(command) => command.run(),
             Command::Demo(args) => args.run(),
         }
     }
