@@ -7,7 +7,9 @@ mod correlation;
 mod gather;
 mod matrix;
 mod pack;
+mod transforms;
 mod weight_gradient;
+mod winograd;
 
 use std::borrow::Cow;
 
