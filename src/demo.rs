@@ -10,7 +10,8 @@ use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
 use toonify_networks::ops::Activation;
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{
-    Architecture, BlendCurve, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Term, Weights,
+    Architecture, BlendCurve, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Term,
+    Weights,
 };
 
 use crate::events::{Event, Sink};

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 use toonify_networks::checkpoint::{ImportReport, Kind, Provenance};
-use toonify_networks::stylegan2::{
-    DiscriminatorConfig, DiscriminatorLayer, GeneratorConfig, Layer, TensorName, Term,
-};
+use toonify_networks::stylegan2::{DiscriminatorConfig, DiscriminatorLayer, GeneratorConfig, Layer, TensorName, Term};
 
 use crate::store::checkpoint::CheckpointFile;
 

@@ -250,3 +250,32 @@ fn imports_are_recognised_in_every_spelling() {
     assert!(may_import("blend", "store") && !may_import("blend", "grid") && !may_import("store", "blend"));
     assert!(may_import("cli", "blend") && !may_import("serve", "cli"));
 }
+
+/// Names under the `[…dependencies]` headings of a manifest, our own crates left out.
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut listed = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            listed = line.ends_with("dependencies]");
+        } else if let Some((name, _)) = line.split_once([' ', '.', '=']).filter(|_| listed) {
+            names.insert(name.to_owned());
+        }
+    }
+    names.retain(|name| !name.starts_with("toonify-") && !name.starts_with('#'));
+    names
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let read = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name);
+    let manifests = ["Cargo.toml", "networks/Cargo.toml", "align/Cargo.toml"].map(read);
+    let used: BTreeSet<String> = manifests.iter().flat_map(|manifest| dependencies(manifest)).collect();
+    let page = read("docs/decisions/0010-dependencies.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let explained: BTreeSet<String> = rows.flat_map(|row| row.split(", ")).map(str::to_owned).collect();
+    let new = used.difference(&explained).map(|name| format!("`{name}` has no reason yet"));
+    let unused = explained.difference(&used).filter(|name| *name != "crate");
+    let stale = unused.map(|name| format!("`{name}` has a reason but is in no manifest"));
+    fail_if_any("docs/decisions/0010-dependencies.md gives the reasons", new.chain(stale).collect());
+}

@@ -9,6 +9,8 @@ pub mod error;
 pub mod grad;
 pub mod latent;
 pub mod ops;
+pub mod optim;
+pub mod projection;
 pub mod random;
 pub mod stylegan2;
 

@@ -119,7 +119,7 @@ mod tests {
     fn uniform_numbers_are_numpys() {
         let mut state = RandomState::new(0);
         let drawn: Vec<f64> = (0..3).map(|_| state.uniform()).collect();
-        assert_eq!(drawn, [0.548_813_503_927_324_8, 0.715_189_366_372_419_4, 0.602_763_376_071_643_9]);
+        assert_eq!(drawn, [0.548_813_503_927_324_8, 0.715_189_366_372_419_5, 0.602_763_376_071_643_9]);
     }
 
     #[test]

@@ -1,4 +1,32 @@
 //! Checkpoint files of every known kind, read into one typed [`Checkpoint`] and written back.
+//!
+//! [`open`] tells the kind by the contents, gives every tensor its typed name and checks that nothing is missing or left
+//! over; the resulting [`Archive`] copies the networks that are asked for. All the mess of the formats ends here.
+
+mod archive;
+mod array;
+mod average_w;
+mod contents;
+mod detect;
+mod error;
+mod filter;
+mod json;
+mod names;
+mod numpy;
+mod nvidia;
+mod pickle;
+mod reader;
+mod report;
+mod rosinality;
+mod safetensors;
+mod settings;
+mod tensorflow;
+mod torch;
+
+pub use archive::{Archive, Parts, TensorEntry, open, open_with};
+pub use contents::Kind;
+pub use error::{ACCEPTED, ImportError};
+pub use report::{ImportReport, Unused};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +74,3 @@ pub struct Provenance {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
-
-/// A checkpoint file that could not be understood.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {}

@@ -10,7 +10,7 @@ const SEPARABLE_FROM_TAPS: usize = 8;
 /// Longest side of a filter; the published ones have at most 12 taps.
 const MAX_TAPS: usize = 256;
 
-/// A FIR filter, ready for [`upfirdn2d`](crate::ops::upfirdn2d).
+/// A FIR filter, ready for [`upfirdn2d`](crate::ops::upfirdn2d()).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filter {
     taps: Taps,
@@ -155,6 +155,41 @@ impl Filter {
             Taps::Planar { taps, .. } => taps.iter().map(|&tap| f64::from(tap)).collect(),
         }
     }
+
+    /// The filter as a sum of products (vertical taps, horizontal taps): one if it is separable, else one for each row.
+    pub(crate) fn factors(&self) -> Vec<(Vec<f64>, Vec<f64>)> {
+        match &self.taps {
+            Taps::Separable(taps) => {
+                let taps: Vec<f64> = taps.iter().map(|&tap| f64::from(tap)).collect();
+                vec![(taps.clone(), taps)]
+            }
+            Taps::Planar { columns, .. } => {
+                let taps = self.multiplied_out();
+                single_product(&taps, *columns).map_or_else(|| rows(&taps, *columns), |product| vec![product])
+            }
+        }
+    }
+}
+
+/// Vertical and horizontal taps whose product is the filter, to within the rounding of its numbers.
+fn single_product(taps: &[f64], columns: usize) -> Option<(Vec<f64>, Vec<f64>)> {
+    let largest = (0..taps.len()).max_by(|&a, &b| taps[a].abs().total_cmp(&taps[b].abs()))?;
+    let (row, column, peak) = (largest / columns, largest % columns, taps[largest]);
+    if peak == 0.0 {
+        return None;
+    }
+    let vertical: Vec<f64> = taps.iter().skip(column).step_by(columns).copied().collect();
+    let horizontal: Vec<f64> = taps[row * columns..][..columns].iter().map(|tap| tap / peak).collect();
+    let product = vertical.iter().flat_map(|v| horizontal.iter().map(move |h| v * h));
+    let error = product.zip(taps).map(|(product, tap)| (product - tap).abs()).fold(0.0, f64::max);
+    (error <= f64::from(f32::EPSILON) * peak.abs()).then_some((vertical, horizontal))
+}
+
+/// One product for each row of the filter.
+fn rows(taps: &[f64], columns: usize) -> Vec<(Vec<f64>, Vec<f64>)> {
+    let count = taps.len() / columns;
+    let vertical = |row: usize| (0..count).map(|i| if i == row { 1.0 } else { 0.0 }).collect();
+    taps.chunks_exact(columns).enumerate().map(|(row, taps)| (vertical(row), taps.to_vec())).collect()
 }
 
 /// Normalises, turns round and scales, in single precision as the published code does.

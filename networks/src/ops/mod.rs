@@ -7,6 +7,7 @@ pub mod activation;
 pub mod bias_act;
 pub mod conv;
 pub mod filter;
+mod kernel_energy;
 pub mod minibatch_std;
 pub mod modulated_conv;
 pub mod normalize;

@@ -6,6 +6,7 @@
 
 use crate::error::Result;
 use crate::grad::Dual;
+use crate::ops::kernel_energy::energy;
 use crate::ops::{Filter, Orientation, ResampleConv, conv2d_resample, expect_shape};
 
 /// Keeps the demodulation factor finite; the value of the published networks.
@@ -75,7 +76,6 @@ impl ModulatedConv<'_> {
 /// # Shapes
 /// weight `[O, I, kh, kw]`, styles `[N, I]` → `[N, O]`
 fn demodulation(weight: &Dual, styles: &Dual) -> Result<Dual> {
-    let (outputs, inputs, _, _) = weight.dims4()?;
-    let energy = weight.sqr()?.sum_keepdim((2, 3))?.reshape((outputs, inputs))?; // [O, I]
+    let energy = energy(weight)?; // [O, I]
     styles.sqr()?.matmul(&energy.t()?)?.shift(EPSILON)?.rsqrt()
 }

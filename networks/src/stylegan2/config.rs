@@ -206,7 +206,7 @@ impl GeneratorConfig {
         if self.z_dim + embed == 0 {
             return Err(Error::value("z_dim", 0, "at least 1 without labels"));
         }
-        self.mapping.check_width(self.z_dim + embed, self.w_dim)?;
+        self.mapping.check_widths(self.z_dim + embed, self.w_dim)?;
         check_filter(&self.resample_filter)?;
         self.channels.check(self.resolution)
     }
@@ -260,7 +260,7 @@ impl DiscriminatorConfig {
         }
         self.mapping.check("discriminator mapping num_layers")?;
         if self.c_dim > 0 {
-            self.mapping.check_width(self.mapping.embed_features, self.cmap_dim)?;
+            self.mapping.check_widths(self.mapping.embed_features, self.cmap_dim)?;
         }
         check_filter(&self.resample_filter)?;
         self.channels.check(self.resolution)
@@ -273,11 +273,12 @@ impl MappingConfig {
             return Err(Error::value(what, self.num_layers, format!("at most {MAX_MAPPING_LAYERS}")));
         }
         within("embed_features", self.embed_features, 0)?;
-        within("layer_features", self.layer_features, usize::from(self.num_layers > 1))
+        within("layer_features", self.layer_features, 0)
     }
 
-    /// Without layers the input is the output, so the two must be equally wide.
-    fn check_width(&self, inputs: usize, outputs: usize) -> Result<()> {
+    /// Checks a network that is really used: without layers its input is its output, so the two must be equally wide.
+    fn check_widths(&self, inputs: usize, outputs: usize) -> Result<()> {
+        within("layer_features", self.layer_features, usize::from(self.num_layers > 1))?;
         if self.num_layers > 0 || inputs == outputs {
             return Ok(());
         }

@@ -243,6 +243,9 @@ fn wrong_arguments_are_errors_and_not_panics() -> Result<()> {
     assert!(upfirdn2d(&x(), &filter, &Resample { up: (0, 1), ..Resample::default() }).is_err(), "factor 0");
     assert!(upfirdn2d(&x(), &filter, &Resample { padding: [-4; 4], ..Resample::default() }).is_err(), "all cropped");
     assert!(upfirdn2d(&x(), &filter, &Resample { padding: [isize::MAX; 4], ..Resample::default() }).is_err());
+    let padding = [9; 4];
+    assert!(upfirdn2d(&weight(&[2, 4, 0, 5]), &filter, &Resample { padding, ..Resample::default() }).is_err());
+    assert!(conv2d(&weight(&[2, 4, 0, 5]), &weight(&[3, 4, 1, 1]), &Convolution { padding, ..spec }).is_err());
     assert!(Filter::new(&[]).is_err(), "no taps");
     assert!(Filter::new(&[1.0, -1.0]).is_err(), "taps without a sum");
     let spec = BiasAct::new(Activation::Lrelu);

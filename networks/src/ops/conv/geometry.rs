@@ -124,7 +124,10 @@ impl Geometry {
 impl Convolution {
     /// Checks the fit of input and weight; returns the size of the kernel.
     fn check(&self, x: &Tensor, weight: &Tensor) -> Result<(usize, usize)> {
-        let (_, inputs, _, _) = x.dims4()?;
+        let (_, inputs, h, w) = x.dims4()?;
+        if inputs == 0 || h == 0 || w == 0 {
+            return Err(Error::value("image size", format!("{inputs}×{h}×{w}"), "at least one pixel and channel"));
+        }
         let (outputs, _, kh, kw) = weight.dims4()?;
         if !(1..=LIMIT).contains(&self.stride) {
             return Err(Error::value("stride", self.stride, format!("from 1 to {LIMIT}")));

@@ -38,8 +38,8 @@ impl Default for Convolution {
 /// x `[N, I, H, W]`, weight `[O, I / groups, kh, kw]` → `[N, O, (H + y0 + y1 − kh)/stride + 1, (W + x0 + x1 − kw)/stride + 1]`
 ///
 /// # Errors
-/// [`Error::Shape`] when weight and image do not fit, [`Error::Value`] for a stride of 0 or a kernel that is larger
-/// than the padded image.
+/// [`Error::Shape`](crate::Error::Shape) when weight and image do not fit, [`Error::Value`](crate::Error::Value) for a
+/// stride of 0 or a kernel that is larger than the padded image.
 pub fn conv2d(x: &Dual, weight: &Dual, spec: &Convolution) -> Result<Dual> {
     x.bilinear(weight, |x, weight| conv2d_tensor(x, weight, spec))
 }

@@ -5,6 +5,8 @@
 //! gradients of every order are this operator again (Karras et al. 2020, "Analyzing and Improving the Image Quality of
 //! StyleGAN", appendix B; the operator is the `upfirdn` of signal processing).
 
+mod cpu;
+mod operator;
 pub mod reference;
 
 use candle_core::Tensor;
@@ -42,12 +44,8 @@ impl Default for Resample {
 /// # Errors
 /// [`Error::Value`] for a factor of 0 or a filter that is larger than the padded image.
 pub fn upfirdn2d(x: &Dual, filter: &Filter, spec: &Resample) -> Result<Dual> {
-    x.linear(|x| upfirdn2d_tensor(x, filter, spec))
-}
-
-fn upfirdn2d_tensor(x: &Tensor, filter: &Filter, spec: &Resample) -> Result<Tensor> {
-    spec.output_size(x, filter)?;
-    reference::upfirdn2d(x, filter, spec)
+    let resampler = operator::Resampler::new(x.value(), filter, spec)?;
+    x.linear(|x| resampler.clone().apply(x))
 }
 
 /// Filters without changing the size (but for extra padding in `spec`).
@@ -142,6 +140,9 @@ impl Resample {
     /// Height and width of the result.
     pub(crate) fn output_size(&self, x: &Tensor, filter: &Filter) -> Result<(usize, usize)> {
         let (_, _, h, w) = x.dims4()?;
+        if h == 0 || w == 0 {
+            return Err(Error::value("image size", format!("{h}×{w}"), "at least one pixel"));
+        }
         let factors = [self.up.0, self.up.1, self.down.0, self.down.1];
         if let Some(factor) = factors.into_iter().find(|factor| !(1..=LIMIT).contains(factor)) {
             return Err(Error::value("resampling factor", factor, format!("from 1 to {LIMIT}")));

@@ -12,10 +12,8 @@ use crate::ops::real::{Real, Shared};
 const POSITIONS: usize = 512;
 /// Rows of the gathered matrix, in taps of image channels; both bounds keep it within the level 2 cache.
 const ROWS: usize = 192;
-/// Fewest channels of the output side of a task.
-const MIN_OUTPUTS: usize = 32;
-/// Tasks that a thread should have.
-const TASKS_PER_THREAD: usize = 3;
+/// Tasks to cut the work into. A constant, and not the number of threads, so that sums have the same order everywhere.
+const TASKS: usize = 32;
 
 /// Weight from image side and output side.
 ///
@@ -53,57 +51,60 @@ struct Gradient<'a, T> {
     tiles: Vec<Tile>,
 }
 
-/// A block of the weight: some image channels against some output channels of one group.
+/// A block of the weight: some image channels against all output channels of one group, summed over some tiles.
 #[derive(Clone, Copy)]
 struct Task {
     group: usize,
     first_input: usize,
     inputs: usize,
-    first_output: usize,
-    outputs: usize,
+    part: usize,
 }
 
 impl<T: Real> Gradient<'_, T> {
     /// `[groups · outputs, inputs, taps]`
     fn compute(&self) -> Vec<T> {
         let geometry = self.geometry;
-        let mut result = vec![T::zero(); geometry.output_channels * geometry.image_group() * geometry.taps()];
-        let shared = Shared::new(&mut result);
-        self.tasks().into_par_iter().for_each(|task| self.run(task, &shared));
-        result
-    }
-
-    fn tasks(&self) -> Vec<Task> {
-        let (all_inputs, all_outputs) = (self.geometry.image_group(), self.geometry.output_group());
-        let inputs = (ROWS / self.taps.len()).clamp(1, all_inputs.max(1));
-        let wanted = TASKS_PER_THREAD * rayon::current_num_threads();
-        let parts = wanted.div_ceil((all_inputs.div_ceil(inputs) * self.geometry.groups).max(1));
-        let outputs = all_outputs.div_ceil(parts).next_multiple_of(MIN_OUTPUTS);
-        let mut tasks = Vec::new();
-        for group in 0..self.geometry.groups {
-            for first_input in (0..all_inputs).step_by(inputs) {
-                for first_output in (0..all_outputs).step_by(outputs) {
-                    let inputs = inputs.min(all_inputs - first_input);
-                    let outputs = outputs.min(all_outputs - first_output);
-                    tasks.push(Task { group, first_input, inputs, first_output, outputs });
-                }
-            }
+        let len = geometry.output_channels * geometry.image_group() * geometry.taps();
+        let (tasks, parts) = self.tasks();
+        let mut sums = vec![T::zero(); parts * len];
+        let shared = Shared::new(&mut sums);
+        tasks.into_par_iter().for_each(|task| self.run(task, parts, (&shared, task.part * len)));
+        let (first, others) = sums.split_at_mut(len);
+        for other in others.chunks_exact(len.max(1)) {
+            first.iter_mut().zip(other).for_each(|(sum, &part)| *sum += part);
         }
-        tasks
+        sums.truncate(len);
+        sums.shrink_to_fit();
+        sums
     }
 
-    fn run(&self, task: Task, result: &Shared<T>) {
-        let rows = task.inputs * self.taps.len();
+    /// The tasks, and into how many parts the tiles are cut.
+    fn tasks(&self) -> (Vec<Task>, usize) {
+        let (all, groups) = (self.geometry.image_group(), self.geometry.groups);
+        let blocks = (all * self.taps.len()).div_ceil(ROWS).clamp(1, all);
+        let inputs = all.div_ceil(blocks);
+        let parts = TASKS.div_ceil(blocks * groups).clamp(1, self.tiles.len().max(1));
+        let block = |group: usize| (0..all).step_by(inputs).map(move |first_input| (group, first_input));
+        let task = |(group, first_input): (usize, usize)| {
+            let inputs = inputs.min(all - first_input);
+            (0..parts).map(move |part| Task { group, first_input, inputs, part })
+        };
+        ((0..groups).flat_map(block).flat_map(task).collect(), parts)
+    }
+
+    fn run(&self, task: Task, parts: usize, (sums, start): (&Shared<T>, usize)) {
+        let (rows, outputs) = (task.inputs * self.taps.len(), self.geometry.output_group());
         let columns = self.geometry.output.1;
         let widest = self.tiles.iter().map(|tile| tile.positions(columns)).max().unwrap_or(0);
         let row = self.geometry.image_group() * self.taps.len();
-        let first = (task.group * self.geometry.output_group() + task.first_output) * row;
-        // SAFETY: the first element of this task's block, which is its alone.
-        let to = unsafe { result.at(first + task.first_input * self.taps.len()) };
-        T::with_scratch((rows + task.outputs) * widest, |scratch| {
+        let first = start + task.group * outputs * row + task.first_input * self.taps.len();
+        // SAFETY: the first element of this task's block of its part of the sums, which is its alone.
+        let to = unsafe { sums.at(first) };
+        let share = self.tiles.len().div_ceil(parts);
+        T::with_scratch((rows + outputs) * widest, |scratch| {
             let (gathered, collected) = scratch.split_at_mut(rows * widest);
             let mut write = Write::Replace;
-            for &tile in &self.tiles {
+            for &tile in self.tiles.iter().skip(task.part * share).take(share) {
                 let positions = tile.positions(columns);
                 let first = task.group * self.geometry.image_group() + task.first_input;
                 let gathered = &mut gathered[..rows * positions];
@@ -124,21 +125,21 @@ impl<T: Real> Gradient<'_, T> {
 
     /// The output side of a tile, `[outputs, positions]`: in place for one image, else collected.
     fn gradients<'b>(&'b self, task: Task, tile: Tile, collected: &'b mut [T]) -> Matrix<'b, T> {
-        let area = self.geometry.output.0 * self.geometry.output.1;
+        let (area, outputs) = (self.geometry.output.0 * self.geometry.output.1, self.geometry.output_group());
         let positions = tile.positions(self.geometry.output.1);
-        let first = task.group * self.geometry.output_group() + task.first_output;
+        let first = task.group * outputs;
         let plane = |image: usize, output: usize| {
             ((tile.first_image + image) * self.geometry.output_channels + first + output) * area
         };
         if tile.images == 1 {
             let start = plane(0, 0) + tile.first_row * self.geometry.output.1;
-            return Matrix::new(&self.output[start..], (task.outputs, positions), area);
+            return Matrix::new(&self.output[start..], (outputs, positions), area);
         }
-        for (output, row) in collected.chunks_exact_mut(positions).take(task.outputs).enumerate() {
+        for (output, row) in collected.chunks_exact_mut(positions).take(outputs).enumerate() {
             for (image, to) in row.chunks_exact_mut(area).enumerate() {
                 to.copy_from_slice(&self.output[plane(image, output)..][..area]);
             }
         }
-        Matrix::new(collected, (task.outputs, positions), positions)
+        Matrix::new(collected, (outputs, positions), positions)
     }
 }

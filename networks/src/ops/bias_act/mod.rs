@@ -2,11 +2,15 @@
 //!
 //! y = clamp(gain · act(x + b), ±clamp), as in the `bias_act` operator of StyleGAN2-ADA.
 
+mod operator;
 pub mod reference;
+
+use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::ops::Activation;
+use operator::{Biased, Lines, Rows, Unbiased, slope};
 
 /// What follows a layer's matrix product or convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +34,12 @@ impl BiasAct {
     /// The factor after the activation.
     pub fn gain(&self) -> f64 {
         self.gain.unwrap_or_else(|| self.activation.default_gain())
+    }
+
+    /// The operator as two straight lines and a clamp, if that is what it is.
+    fn lines(&self) -> Option<Lines> {
+        let slope = self.activation.negative_slope(self.alpha)?;
+        Some(Lines { slope, gain: self.gain(), clamp: self.clamp.unwrap_or(f64::INFINITY) })
     }
 
     fn check(&self) -> Result<()> {
@@ -70,5 +80,38 @@ pub fn bias_act_along(x: &Dual, bias: Option<&Dual>, dim: usize, spec: &BiasAct)
     if let Some(bias) = bias {
         crate::ops::expect_shape("bias", bias.value(), &[channels])?;
     }
-    reference::bias_act(x, bias, dim, spec)
+    match spec.lines() {
+        Some(lines) => fused(x, bias, dim, lines),
+        None => reference::bias_act(x, bias, dim, spec),
+    }
+}
+
+/// Bias, activation, gain and clamp in one pass.
+fn fused(x: &Dual, bias: Option<&Dual>, dim: usize, lines: Lines) -> Result<Dual> {
+    let rows = Rows { channels: x.dims()[dim], inner: x.dims()[dim + 1..].iter().product() };
+    if x.value().elem_count() == 0 {
+        return Ok(x.clone());
+    }
+    let value = x.value().contiguous()?;
+    let y = match bias {
+        Some(bias) => value.apply_op2(&bias.value().contiguous()?, Biased(lines, rows))?,
+        None => value.apply_op1(Unbiased(lines))?,
+    };
+    let of_bias = match bias.and_then(Dual::tangent) {
+        Some(tangent) => Some(along(tangent, x.dims(), dim)?),
+        None => None,
+    };
+    match (x.tangent(), of_bias) {
+        (Some(x), Some(bias)) => Dual::with_tangent(y.clone(), slope(lines, &(x + bias)?, &y)?),
+        (Some(x), None) => Dual::with_tangent(y.clone(), slope(lines, x, &y)?),
+        (None, Some(bias)) => Dual::with_tangent(y.clone(), slope(lines, &bias, &y)?),
+        (None, None) => Ok(y.into()),
+    }
+}
+
+/// A vector along axis `dim` of a shape, repeated along the others.
+fn along(vector: &Tensor, shape: &[usize], dim: usize) -> candle_core::Result<Tensor> {
+    let mut thin = vec![1; shape.len()];
+    thin[dim] = shape[dim];
+    vector.reshape(thin)?.broadcast_as(shape)
 }

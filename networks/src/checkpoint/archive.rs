@@ -1,0 +1,294 @@
+//! A checkpoint file that has been understood but not copied: names, shapes and configuration are known and checked, the
+//! numbers are still in the file.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::checkpoint::array::Array;
+use crate::checkpoint::contents::{Contents, Tensors};
+use crate::checkpoint::names::{self, Rule, Turn};
+use crate::checkpoint::report::{ImportReport, Unused};
+use crate::checkpoint::{Checkpoint, DiscriminatorCheckpoint, ImportError, Kind, Provenance, average_w, detect};
+use crate::error::Result;
+use crate::stylegan2::{
+    DiscriminatorConfig, DiscriminatorLayer, GeneratorConfig, Layer, Resolution, TensorName, Weights,
+};
+
+/// Reads what a checkpoint file holds, without copying a tensor.
+///
+/// The kind is told by the contents. Nothing in the file is executed.
+///
+/// # Errors
+/// An [`ImportError`] that names the object, what was expected and what was found: for anything but a complete
+/// StyleGAN2 checkpoint, for tensors that have no place in its networks, and for damage of any kind.
+pub fn open(bytes: &[u8]) -> std::result::Result<Archive<'_>, ImportError> {
+    open_with(bytes, Unused::Refuse)
+}
+
+/// As [`open`]; `unused` says what to do with tensors that have no place in the networks.
+///
+/// # Errors
+/// Those of [`open`], less the refusal of unused tensors when they are allowed.
+pub fn open_with(bytes: &[u8], unused: Unused) -> std::result::Result<Archive<'_>, ImportError> {
+    Archive::assemble(detect::contents(bytes)?, unused)
+}
+
+/// Which networks of a file to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// The averaged generator alone, the one that renders images.
+    GeneratorEma,
+    /// Every network that the file has.
+    All,
+}
+
+/// An opened checkpoint file; `'a` is its bytes.
+#[derive(Debug)]
+pub struct Archive<'a> {
+    config: GeneratorConfig,
+    ema: Part<'a, Layer>,
+    generator: Option<Part<'a, Layer>>,
+    discriminator: Option<(DiscriminatorConfig, Part<'a, DiscriminatorLayer>)>,
+    provenance: Provenance,
+    report: ImportReport,
+}
+
+/// One tensor of an opened file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TensorEntry {
+    /// Network (`G_ema`, `G` or `D`) and canonical name.
+    pub name: String,
+    /// Name in the file.
+    pub theirs: String,
+    /// Canonical shape.
+    pub shape: Vec<usize>,
+    /// Type of its numbers in the file.
+    pub dtype: String,
+}
+
+/// The tensors of one network under typed names, each of the right shape.
+#[derive(Debug)]
+struct Part<'a, L> {
+    arrays: BTreeMap<L, (String, Array<'a>)>,
+}
+
+impl<'a> Archive<'a> {
+    fn assemble(contents: Contents<'a>, unused: Unused) -> std::result::Result<Self, ImportError> {
+        let kind = contents.kind;
+        let mut matching = Matching { report: report(kind, contents.ignored), unused };
+        let config = contents.config;
+        config.check().map_err(|error| ImportError::from_check(&contents.ema.object, error))?;
+        let ema = matching.part(&config, contents.ema, &generator_rule(kind))?;
+        let generator = contents.generator.map(|tensors| matching.part(&config, tensors, &generator_rule(kind)));
+        let discriminator = contents.discriminator.map(|(config, tensors)| {
+            config.check().map_err(|error| ImportError::from_check(&tensors.object, error))?;
+            let part = matching.part(&config, tensors, &discriminator_rule(kind, config.resolution))?;
+            Ok::<_, ImportError>((config, part))
+        });
+        let (generator, discriminator) = (generator.transpose()?, discriminator.transpose()?);
+        let mut provenance = contents.provenance;
+        if !ema.arrays.contains_key(&Layer::WAvg) {
+            provenance.notes.push(average_w::NOTE.to_owned());
+        }
+        Ok(Archive { config, ema, generator, discriminator, provenance, report: matching.report })
+    }
+
+    /// Kind of the file.
+    pub fn kind(&self) -> Kind {
+        self.report.kind
+    }
+
+    /// What the generators look like.
+    pub fn config(&self) -> &GeneratorConfig {
+        &self.config
+    }
+
+    /// What the discriminator looks like, when the file has one.
+    pub fn discriminator_config(&self) -> Option<&DiscriminatorConfig> {
+        self.discriminator.as_ref().map(|(config, _)| config)
+    }
+
+    /// Whether the file has the generator as it was being trained.
+    pub fn has_generator(&self) -> bool {
+        self.generator.is_some()
+    }
+
+    /// Where the numbers come from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// What became of every tensor.
+    pub fn report(&self) -> &ImportReport {
+        &self.report
+    }
+
+    /// Every tensor that has a place in the networks: averaged generator, generator, discriminator.
+    pub fn tensors(&self) -> Vec<TensorEntry> {
+        let mut list = self.ema.entries("G_ema");
+        list.extend(self.generator.iter().flat_map(|part| part.entries("G")));
+        list.extend(self.discriminator.iter().flat_map(|(_, part)| part.entries("D")));
+        list
+    }
+
+    /// Copies the averaged generator out of the file.
+    ///
+    /// # Errors
+    /// [`ImportError::Malformed`] when a tensor does not hold floating-point numbers.
+    pub fn read_generator_ema(&self) -> Result<Weights<Layer>> {
+        read_generator(&self.config, &self.ema)
+    }
+
+    /// Copies the generator as it was being trained, when the file has it.
+    ///
+    /// # Errors
+    /// [`ImportError::Malformed`] when a tensor does not hold floating-point numbers.
+    pub fn read_generator(&self) -> Result<Option<Weights<Layer>>> {
+        self.generator.as_ref().map(|part| read_generator(&self.config, part)).transpose()
+    }
+
+    /// Copies the discriminator, when the file has it.
+    ///
+    /// # Errors
+    /// [`ImportError::Malformed`] when a tensor does not hold floating-point numbers.
+    pub fn read_discriminator(&self) -> Result<Option<DiscriminatorCheckpoint>> {
+        let Some((config, part)) = &self.discriminator else { return Ok(None) };
+        let weights = Weights::new(config, part.read()?)?;
+        Ok(Some(DiscriminatorCheckpoint { config: config.clone(), weights }))
+    }
+
+    /// Copies the networks that are wanted, one after the other; after each, `after_part` may give the file's pages back
+    /// to the system, so that memory holds the copies and one part of the file at most.
+    ///
+    /// # Errors
+    /// [`ImportError::Malformed`] when a tensor does not hold floating-point numbers.
+    pub fn into_checkpoint(self, parts: Parts, after_part: &mut dyn FnMut()) -> Result<(Checkpoint, ImportReport)> {
+        let ema = self.read_generator_ema()?;
+        after_part();
+        let (mut generator, mut discriminator) = (None, None);
+        if parts == Parts::All {
+            generator = self.read_generator()?;
+            after_part();
+            discriminator = self.read_discriminator()?;
+            after_part();
+        }
+        let Archive { config, provenance, report, .. } = self;
+        Ok((Checkpoint { config, ema, generator, discriminator, provenance }, report))
+    }
+}
+
+/// The table of this kind of file for generators.
+pub(crate) fn generator_rule(kind: Kind) -> fn(&Layer) -> Rule {
+    match kind {
+        Kind::NvidiaAda | Kind::NvidiaStylegan3Repository | Kind::Toonify => names::nvidia::generator,
+        Kind::TensorFlow => names::tensorflow::generator,
+        Kind::Rosinality => names::rosinality::generator,
+    }
+}
+
+/// The table of this kind of file for discriminators of images of this resolution.
+pub(crate) fn discriminator_rule(kind: Kind, image: Resolution) -> impl Fn(&DiscriminatorLayer) -> Rule {
+    move |layer| match kind {
+        Kind::NvidiaAda | Kind::NvidiaStylegan3Repository | Kind::Toonify => names::nvidia::discriminator(layer),
+        Kind::TensorFlow => names::tensorflow::discriminator(layer),
+        Kind::Rosinality => names::rosinality::discriminator(layer, image),
+    }
+}
+
+fn report(kind: Kind, ignored: Vec<String>) -> ImportReport {
+    ImportReport { kind, matched: 0, turned: 0, verified: 0, missing: Vec::new(), unused: Vec::new(), ignored }
+}
+
+/// Gives the tensors of a file their typed names and keeps account.
+struct Matching {
+    report: ImportReport,
+    unused: Unused,
+}
+
+impl Matching {
+    fn part<'a, L: TensorName>(
+        &mut self,
+        config: &L::Config,
+        tensors: Tensors<'a>,
+        rule: &dyn Fn(&L) -> Rule,
+    ) -> std::result::Result<Part<'a, L>, ImportError> {
+        let Tensors { object, arrays: mut theirs, verified } = tensors;
+        let (mut arrays, mut missing) = (BTreeMap::new(), Vec::new());
+        for (layer, shape) in L::all(config) {
+            let Rule { theirs: name, turn } = rule(&layer);
+            let Some(array) = theirs.remove(&name) else {
+                missing.push((name, layer, shape));
+                continue;
+            };
+            let array = turn.apply(array, &shape);
+            if array.shape() != shape {
+                return Err(ImportError::Shape { object, name, expected: shape, found: array.shape().to_vec() });
+            }
+            self.report.turned += usize::from(turn != Turn::Same);
+            arrays.insert(layer, (name, array));
+        }
+        self.settle_missing(&object, missing)?;
+        self.settle_unused(object, theirs.into_keys().collect())?;
+        self.report.matched += arrays.len();
+        self.report.verified += verified;
+        Ok(Part { arrays })
+    }
+
+    /// Every missing tensor is an error, but for the average of `w` in files whose kind does not have it.
+    fn settle_missing<L: TensorName>(
+        &mut self,
+        object: &str,
+        missing: Vec<(String, L, Vec<usize>)>,
+    ) -> std::result::Result<(), ImportError> {
+        let estimated =
+            |layer: &L| self.report.kind == Kind::Rosinality && layer.to_string() == Layer::WAvg.to_string();
+        let count = missing.iter().filter(|(_, layer, _)| !estimated(layer)).count();
+        for (name, layer, expected) in missing {
+            let canonical = layer.to_string();
+            if !estimated(&layer) {
+                return Err(ImportError::Missing { object: object.to_owned(), name, canonical, expected, count });
+            }
+            self.report.missing.push(format!("{object}.{canonical}"));
+        }
+        Ok(())
+    }
+
+    fn settle_unused(&mut self, object: String, found: Vec<String>) -> std::result::Result<(), ImportError> {
+        if !found.is_empty() && self.unused == Unused::Refuse {
+            return Err(ImportError::Unused { object, found });
+        }
+        self.report.unused.extend(found.into_iter().map(|name| format!("{object}.{name}")));
+        Ok(())
+    }
+}
+
+impl<L: TensorName> Part<'_, L> {
+    fn entries(&self, network: &str) -> Vec<TensorEntry> {
+        let entry = |(layer, (theirs, array)): (&L, &(String, Array<'_>))| TensorEntry {
+            name: format!("{network}.{layer}"),
+            theirs: theirs.clone(),
+            shape: array.shape().to_vec(),
+            dtype: array.dtype().to_string(),
+        };
+        self.arrays.iter().map(entry).collect()
+    }
+
+    /// Copies every tensor, several at a time.
+    fn read(&self) -> Result<BTreeMap<L, Tensor>> {
+        let copied = self.arrays.par_iter().map(|(layer, (name, array))| {
+            Ok((*layer, Tensor::from_vec(array.to_f32(name)?, array.shape(), &Device::Cpu)?))
+        });
+        copied.collect()
+    }
+}
+
+fn read_generator(config: &GeneratorConfig, part: &Part<'_, Layer>) -> Result<Weights<Layer>> {
+    let mut tensors = part.read()?;
+    if !tensors.contains_key(&Layer::WAvg) {
+        tensors.insert(Layer::WAvg, average_w::estimate(config, &tensors)?);
+    }
+    Weights::new(config, tensors)
+}

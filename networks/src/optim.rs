@@ -1,0 +1,126 @@
+//! Adam (Kingma and Ba 2015, algorithm 1), in place and in one pass over each variable.
+
+use std::cell::RefCell;
+
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, InplaceOp2, Layout, Var};
+use rayon::prelude::*;
+
+use crate::error::Result;
+
+/// Adam's constants; the learning rate comes with every step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamConfig {
+    /// Decay of the averages of the gradient and of its square.
+    pub betas: (f64, f64),
+    /// Added to the root of the squared average.
+    pub eps: f64,
+}
+
+impl AdamConfig {
+    /// What projection uses.
+    pub const DEFAULT: AdamConfig = AdamConfig { betas: (0.9, 0.999), eps: 1e-8 };
+}
+
+/// The optimiser and its state.
+#[derive(Debug)]
+pub struct Adam {
+    config: AdamConfig,
+    slots: Vec<Slot>,
+}
+
+/// A variable with its running averages.
+#[derive(Debug)]
+struct Slot {
+    var: Var,
+    moments: Moments,
+}
+
+#[derive(Debug)]
+struct Moments {
+    first: Vec<f32>,
+    second: Vec<f32>,
+    steps: i32,
+}
+
+impl Adam {
+    /// Starts with averages of zero.
+    pub fn new(vars: Vec<Var>, config: AdamConfig) -> Self {
+        let slot = |var: Var| {
+            let zeros = vec![0.0; var.elem_count()];
+            Slot { moments: Moments { first: zeros.clone(), second: zeros, steps: 0 }, var }
+        };
+        Adam { config, slots: vars.into_iter().map(slot).collect() }
+    }
+
+    /// The variables, in the order in which they were given.
+    pub fn vars(&self) -> impl ExactSizeIterator<Item = &Var> {
+        self.slots.iter().map(|slot| &slot.var)
+    }
+
+    /// Moves every variable that has a gradient; the others keep their state.
+    ///
+    /// # Errors
+    /// When a variable is not a contiguous f32 tensor on the CPU.
+    pub fn step(&mut self, gradients: &GradStore, learning_rate: f64) -> Result<()> {
+        for slot in &mut self.slots {
+            let Some(gradient) = gradients.get(slot.var.as_tensor()) else { continue };
+            let update = Update { config: self.config, learning_rate, moments: RefCell::new(&mut slot.moments) };
+            slot.var.as_detached_tensor().inplace_op2(&gradient.detach().contiguous()?, &update)?;
+        }
+        Ok(())
+    }
+}
+
+/// One step of one variable.
+struct Update<'a> {
+    config: AdamConfig,
+    learning_rate: f64,
+    moments: RefCell<&'a mut Moments>,
+}
+
+/// Long enough to be worth a task, short enough to stay in a core's cache.
+const CHUNK: usize = 1 << 14;
+
+impl InplaceOp2 for Update<'_> {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn cpu_fwd(
+        &self,
+        variable: &mut CpuStorage,
+        variable_layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let range = |layout: &Layout| match layout.contiguous_offsets() {
+            Some((start, end)) => Ok(start..end),
+            None => candle_core::bail!("adam needs contiguous tensors, found {layout:?}"),
+        };
+        let gradient = &gradient.as_slice::<f32>()?[range(gradient_layout)?];
+        let CpuStorage::F32(numbers) = variable else { candle_core::bail!("adam needs variables in f32") };
+        let variable = &mut numbers[range(variable_layout)?];
+
+        let moments = &mut **self.moments.borrow_mut();
+        moments.steps += 1;
+        let (beta1, beta2) = self.config.betas;
+        let unbias = |beta: f64| 1.0 - beta.powi(moments.steps);
+        let step = (self.learning_rate / unbias(beta1)) as f32;
+        let root = unbias(beta2).sqrt() as f32;
+        let (keep1, keep2, eps) = (beta1 as f32, beta2 as f32, self.config.eps as f32);
+        let (new1, new2) = ((1.0 - beta1) as f32, (1.0 - beta2) as f32);
+
+        let first = moments.first.par_chunks_mut(CHUNK);
+        let state = first.zip(moments.second.par_chunks_mut(CHUNK));
+        let tasks = variable.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(state);
+        tasks.for_each(|((variable, gradient), (first, second))| {
+            for (((x, &g), m), v) in variable.iter_mut().zip(gradient).zip(first).zip(second) {
+                *m = keep1 * *m + new1 * g;
+                *v = keep2 * *v + new2 * g * g;
+                *x -= step * *m / (v.sqrt() / root + eps);
+            }
+        });
+        Ok(())
+    }
+}

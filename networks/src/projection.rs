@@ -1,0 +1,289 @@
+//! Projection: the `w` whose image looks like a given one, by gradient descent (Karras et al. 2020, "Analyzing and
+//! Improving the Image Quality of StyleGAN", section 5 and appendix D, with the constants of StyleGAN2-ADA's projector).
+
+use std::f64::consts::PI;
+
+use candle_core::{DType, Tensor, Var};
+
+use crate::error::{Error, Result};
+use crate::grad::Dual;
+use crate::latent::{WPlus, Z};
+use crate::optim::{Adam, AdamConfig};
+use crate::random::RandomState;
+use crate::stylegan2::{Generator, GeneratorConfig, Noise};
+
+/// How a projection goes on over its steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// Number of steps.
+    pub steps: usize,
+    /// Learning rate between its ramps.
+    pub learning_rate: f64,
+    /// Share of the steps over which the learning rate rises from 0.
+    pub ramp_up: f64,
+    /// Share of the steps over which it falls to 0 again.
+    pub ramp_down: f64,
+    /// Standard deviation of the noise on `w` at the start, in those of `w` itself.
+    pub w_noise: f64,
+    /// Share of the steps after which that noise is gone.
+    pub w_noise_ramp: f64,
+    /// Weight of what keeps the noise images free of structure.
+    pub noise_regularisation: f64,
+}
+
+impl Schedule {
+    /// The published constants for a number of steps.
+    pub fn published(steps: usize) -> Self {
+        Schedule {
+            steps,
+            learning_rate: 0.1,
+            ramp_up: 0.05,
+            ramp_down: 0.25,
+            w_noise: 0.05,
+            w_noise_ramp: 0.75,
+            noise_regularisation: 1e5,
+        }
+    }
+
+    /// Learning rate of step `step`, counted from 0.
+    pub fn learning_rate_at(&self, step: usize) -> f64 {
+        let t = self.progress(step);
+        let down = ((1.0 - t) / self.ramp_down).min(1.0);
+        let up = (t / self.ramp_up).min(1.0);
+        self.learning_rate * (0.5 - 0.5 * (PI * down).cos()) * up
+    }
+
+    /// Standard deviation of the noise on `w` in step `step`, where `w_std` is that of `w`.
+    pub fn w_noise_at(&self, step: usize, w_std: f64) -> f64 {
+        let left = (1.0 - self.progress(step) / self.w_noise_ramp).max(0.0);
+        w_std * self.w_noise * left * left
+    }
+
+    fn progress(&self, step: usize) -> f64 {
+        step as f64 / self.steps as f64
+    }
+}
+
+/// Where projections start from, and how widely `w` spreads.
+#[derive(Clone, Debug)]
+pub struct WStatistics {
+    /// Average of `w`, `[w_dim]`.
+    pub w_avg: Tensor,
+    /// Root of the mean squared distance from it, summed over the dimensions.
+    pub w_std: f64,
+}
+
+impl WStatistics {
+    /// Maps 10,000 latents of `RandomState(123)`, as the published projector does; a conditional network takes `label`
+    /// `[1, c_dim]` for all of them.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when a label is missing or not wanted.
+    pub fn measure(generator: &Generator, label: Option<&Tensor>) -> Result<WStatistics> {
+        const SAMPLES: usize = 10_000;
+        let (z_dim, device) = (generator.config().z_dim, generator.w_avg().device());
+        let drawn = RandomState::new(123).gauss_vec(SAMPLES * z_dim);
+        let z = Z::new(Tensor::from_vec(drawn, (SAMPLES, z_dim), device)?.to_dtype(DType::F32)?, z_dim)?;
+        let label = label.map(|label| label.repeat((SAMPLES, 1))).transpose()?;
+        let w = generator.map(&z, label.as_ref())?;
+        let w_avg = w.tensor().mean(0)?;
+        let squares = w.tensor().broadcast_sub(&w_avg)?.to_dtype(DType::F64)?.sqr()?.sum_all()?;
+        Ok(WStatistics { w_avg, w_std: (squares.to_scalar::<f64>()? / SAMPLES as f64).sqrt() })
+    }
+}
+
+/// What makes two images alike: images to vectors whose squared distance is the loss.
+pub trait Perception {
+    /// Describes images.
+    ///
+    /// # Shapes
+    /// `images` `[N, C, R, R]` with 0 for black and 255 for white, not clamped, at most 256 px → `[N, F]`
+    ///
+    /// # Errors
+    /// Whatever the network behind it cannot do.
+    fn features(&self, images: &Tensor) -> Result<Tensor>;
+}
+
+/// Which latents are free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// One `w` for all layers: stays closest to faces that the generator knows.
+    W,
+    /// One `w` a layer: closer to the photo, further from what can be edited.
+    WPlus,
+}
+
+/// Loss of one step, one number an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepLoss {
+    /// Distance of the features.
+    pub distance: Vec<f64>,
+    /// Structure in the noise images, unweighted.
+    pub noise: Vec<f64>,
+}
+
+/// A projection under way: several images at once, each with latents and noise images of its own.
+pub struct Projection<'a> {
+    generator: &'a Generator,
+    perception: &'a dyn Perception,
+    target: Tensor,
+    schedule: Schedule,
+    w: Var,
+    noise: Vec<Var>,
+    adam: Adam,
+    step: usize,
+}
+
+/// What a projection starts from.
+pub struct Start {
+    /// `[N, 1, w_dim]` in [`Space::W`], `[N, num_ws, w_dim]` in [`Space::WPlus`].
+    pub w: Tensor,
+    /// A noise image `[N, 1, R, R]` for every convolution, 4 px first.
+    pub noise: Vec<Tensor>,
+}
+
+impl Start {
+    /// Starts `count` images at the average `w` with fresh noise.
+    ///
+    /// # Errors
+    /// Only when the device refuses a tensor.
+    pub fn at_average(
+        config: &GeneratorConfig,
+        statistics: &WStatistics,
+        (count, space): (usize, Space),
+        rng: &mut RandomState,
+    ) -> Result<Start> {
+        let layers = match space {
+            Space::W => 1,
+            Space::WPlus => config.num_ws(),
+        };
+        let w = statistics.w_avg.reshape((1, 1, ()))?.repeat((count, layers, 1))?;
+        let noise = match Noise::random(config, count, rng, statistics.w_avg.device())? {
+            Noise::Given(images) => images.into_iter().map(Dual::into_value).collect(),
+            Noise::Const | Noise::None => Vec::new(),
+        };
+        Ok(Start { w, noise })
+    }
+}
+
+impl<'a> Projection<'a> {
+    /// Prepares the projection of `target` `[N, C, R, R]`, pixels from 0 to 255, of the generator's size.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when target and start are not those of the generator and of each other.
+    pub fn new(
+        generator: &'a Generator,
+        perception: &'a dyn Perception,
+        target: &Tensor,
+        (start, schedule): (Start, Schedule),
+    ) -> Result<Self> {
+        let config = generator.config();
+        let (n, r) = (start.w.dim(0)?, config.resolution.px());
+        let expected = vec![n, config.img_channels, r, r];
+        if target.dims() != expected {
+            return Err(Error::Shape { name: "target".to_owned(), expected, found: target.dims().to_vec() });
+        }
+        let target = perception.features(&shrink(target)?)?.detach();
+        let w = Var::from_tensor(&start.w)?;
+        let noise = start.noise.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
+        let vars = std::iter::once(w.clone()).chain(noise.iter().cloned()).collect();
+        let adam = Adam::new(vars, AdamConfig::DEFAULT);
+        Ok(Projection { generator, perception, target, schedule, w, noise, adam, step: 0 })
+    }
+
+    /// Steps taken so far.
+    pub fn steps_done(&self) -> usize {
+        self.step
+    }
+
+    /// The latents so far.
+    ///
+    /// # Errors
+    /// Only when the tensor operation fails.
+    pub fn w_plus(&self) -> Result<WPlus> {
+        let config = self.generator.config();
+        WPlus::new(self.every_layer(&self.w.as_detached_tensor())?, config.num_ws(), config.w_dim)
+    }
+
+    /// The noise images so far, `[N, 1, R, R]` each.
+    pub fn noise(&self) -> Vec<Tensor> {
+        self.noise.iter().map(Var::as_detached_tensor).collect()
+    }
+
+    /// Takes one step. `w_noise` is standard normal, of the shape of the free latents; it is scaled here.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for noise of another shape, and what the networks return.
+    pub fn step(&mut self, w_noise: &Tensor, w_std: f64) -> Result<StepLoss> {
+        let scale = self.schedule.w_noise_at(self.step, w_std);
+        let ws = self.every_layer(&(self.w.as_tensor() + (w_noise * scale)?)?)?;
+        let noise = Noise::Given(self.noise.iter().map(|var| Dual::from(var.as_tensor())).collect());
+        let images = self.generator.synthesis.forward(&Dual::from(ws), &noise)?.into_value();
+        let images = shrink(&images.affine(127.5, 127.5)?)?;
+        let distance = (self.perception.features(&images)? - &self.target)?.sqr()?.sum(1)?; // [N]
+        let structure = self.noise_structure()?; // [N]
+        let loss = (&distance + (&structure * self.schedule.noise_regularisation)?)?.sum_all()?;
+        let gradients = loss.backward()?;
+        self.adam.step(&gradients, self.schedule.learning_rate_at(self.step))?;
+        for image in &self.noise {
+            image.set(&normalised(&image.as_detached_tensor())?)?;
+        }
+        self.step += 1;
+        Ok(StepLoss { distance: numbers(&distance)?, noise: numbers(&structure)? })
+    }
+
+    /// `[N, 1 or num_ws, w_dim]` → `[N, num_ws, w_dim]`
+    fn every_layer(&self, w: &Tensor) -> Result<Tensor> {
+        let (n, _layers, w_dim) = w.dims3()?;
+        Ok(w.broadcast_as((n, self.generator.config().num_ws(), w_dim))?.contiguous()?)
+    }
+
+    /// How much each pixel of the noise tells about its neighbour, over all scales down to 8 px; `[N]`.
+    fn noise_structure(&self) -> Result<Tensor> {
+        let (n, device) = (self.w.dims()[0], self.w.device());
+        let mut sum = Tensor::zeros(n, DType::F32, device)?;
+        for image in &self.noise {
+            let mut image = image.as_tensor().clone(); // [N, 1, R, R]
+            loop {
+                for axis in [3, 2] {
+                    let neighbours = (&image * image.roll(1, axis)?)?;
+                    sum = (sum + neighbours.flatten_from(1)?.mean(1)?.sqr()?)?;
+                }
+                if image.dim(2)? <= 8 {
+                    break;
+                }
+                image = averaged(&image, 2)?;
+            }
+        }
+        Ok(sum)
+    }
+}
+
+/// Averages squares of pixels until images have at most 256 px, as the published projector looks at them.
+fn shrink(images: &Tensor) -> Result<Tensor> {
+    const SEEN_PX: usize = 256;
+    match images.dim(2)? / SEEN_PX {
+        0 | 1 => Ok(images.clone()),
+        factor => averaged(images, factor),
+    }
+}
+
+/// `[N, C, H, W]` → `[N, C, H/factor, W/factor]`, each pixel the mean of a square.
+fn averaged(images: &Tensor, factor: usize) -> Result<Tensor> {
+    let (n, c, h, w) = images.dims4()?;
+    let squares = images.reshape((n * c, h / factor, factor, w / factor, factor))?;
+    Ok(squares.mean((2, 4))?.reshape((n, c, h / factor, w / factor))?)
+}
+
+/// Noise `[N, 1, R, R]` with mean 0 and mean square 1 for each image.
+fn normalised(image: &Tensor) -> Result<Tensor> {
+    let (n, one, r, _) = image.dims4()?;
+    let flat = image.reshape((n, r * r))?;
+    let flat = flat.broadcast_sub(&flat.mean_keepdim(1)?)?;
+    let flat = flat.broadcast_div(&flat.sqr()?.mean_keepdim(1)?.sqrt()?)?;
+    Ok(flat.reshape((n, one, r, r))?)
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(tensor.to_dtype(DType::F64)?.to_vec1()?)
+}
