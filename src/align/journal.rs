@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -81,12 +81,13 @@ pub enum Why {
 /// The journal of an output folder.
 pub(super) struct Journal {
     path: PathBuf,
-    file: File,
+    /// Opened at the first line.
+    file: Option<File>,
     records: HashMap<String, Record>,
 }
 
 impl Journal {
-    /// Opens the journal at `path`, or begins it; a broken line is as good as none.
+    /// Reads the journal at `path`, if there is one; a broken line is as good as none.
     pub fn open(path: &Path) -> Result<Journal> {
         let name = || format!("cannot use the journal `{}`", path.display());
         let text = match fs::read(path) {
@@ -94,15 +95,10 @@ impl Journal {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error).with_context(name),
         };
-        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        let file = OpenOptions::new().create(true).append(true).open(path).with_context(name)?;
-        if whole < text.len() {
-            file.set_len(whole as u64).with_context(name)?;
-        }
-        let lines = text[..whole].split(|&byte| byte == b'\n');
+        let lines = text.split(|&byte| byte == b'\n');
         let records = lines.filter_map(|line| serde_json::from_slice::<Record>(line).ok());
         let records = records.map(|record| (record.source.clone(), record)).collect();
-        Ok(Journal { path: path.to_owned(), file, records })
+        Ok(Journal { path: path.to_owned(), file: None, records })
     }
 
     /// What is known about a photo.
@@ -114,7 +110,13 @@ impl Journal {
     pub fn append(&mut self, record: Record) -> Result<()> {
         let mut line = serde_json::to_vec(&record).context("a record is not JSON")?;
         line.push(b'\n');
-        self.file.write_all(&line).with_context(|| format!("cannot write `{}`", self.path.display()))?;
+        let file = match self.file.take() {
+            Some(file) => Ok(file),
+            None => open_at_line_start(&self.path),
+        };
+        let write = |mut file: File| file.write_all(&line).map(|()| file);
+        let written = file.and_then(write).with_context(|| format!("cannot write `{}`", self.path.display()))?;
+        self.file = Some(written);
         self.records.insert(record.source.clone(), record);
         Ok(())
     }
@@ -128,11 +130,20 @@ impl Journal {
             serde_json::to_writer(&mut text, record).context("a record is not JSON")?;
             text.push(b'\n');
         }
-        atomic::write(&self.path, &text)?;
-        let reopened = OpenOptions::new().append(true).open(&self.path);
-        self.file = reopened.with_context(|| format!("cannot use the journal `{}`", self.path.display()))?;
-        Ok(())
+        self.file = None;
+        atomic::write(&self.path, &text)
     }
+}
+
+/// Opens the file to append to it, less what stands behind its last line end.
+fn open_at_line_start(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    let text = fs::read(path)?;
+    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    if whole < text.len() {
+        file.set_len(whole as u64)?;
+    }
+    Ok(file)
 }
 
 #[cfg(test)]

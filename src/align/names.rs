@@ -24,7 +24,9 @@ fn candidates(photo: &str) -> impl Iterator<Item = String> {
     let path = slashed(Path::new(photo));
     let name_at = path.rfind('/').map_or(0, |slash| slash + 1);
     let (stem, full) = match path[name_at..].rfind('.').filter(|dot| *dot > 0) {
-        Some(dot) => (path[..name_at + dot].to_owned(), format!("{}-{}", &path[..name_at + dot], &path[name_at + dot + 1..])),
+        Some(dot) => {
+            (path[..name_at + dot].to_owned(), format!("{}-{}", &path[..name_at + dot], &path[name_at + dot + 1..]))
+        }
         None => (path.clone(), path.clone()),
     };
     let numbered = full.clone();

@@ -115,7 +115,7 @@ impl Sources {
             if member.is_dir() {
                 continue;
             }
-            let name = member.name().replace('\\', "/");
+            let Ok(name) = member.name().map(|name| name.replace('\\', "/")) else { continue };
             let resource_fork = name.split('/').any(|part| part == "__MACOSX");
             match is_picture(Path::new(&name)) && !resource_fork {
                 true => self.inputs.push(Input { name, bytes: member.size(), place: Place::Member(index) }),

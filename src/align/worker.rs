@@ -1,12 +1,14 @@
 //! One photo, from its bytes to the files of its faces and its line in the journal. Each thread has a worker.
 
 use std::fmt::Display;
-use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
+use rayon::ThreadPool;
 use serde::Serialize;
 use toonify_align::{CropGeometry, Error, Face, LandmarkSource, crop, face, frame};
 
@@ -69,6 +71,8 @@ pub(super) struct Workshop<'a> {
     pub landmarks: &'a LandmarkSource,
     pub settings: &'a Settings,
     pub budget: &'a Budget,
+    /// All computing happens on its threads.
+    pub pool: &'a ThreadPool,
     pub out: &'a Path,
 }
 
@@ -134,20 +138,31 @@ impl Worker<'_> {
     }
 
     fn fill(&mut self, job: &Job, record: &mut Record) -> Result<(), Failure> {
+        let start = Instant::now();
         let shop = self.shop;
         let bytes = shop.sources.read(&job.input).map_err(unreadable)?;
         let path = shop.sources.path(&job.input);
         let n_pixels = photo::count_pixels(&bytes, &path).map_err(unreadable)?;
+        self.seconds.read += start.elapsed().as_secs_f64();
+        // Outside the pool: a thread of the pool that waits here could be the one that holds what it waits for.
         let _room = shop.budget.take(n_pixels);
+        shop.pool.install(|| self.fill_from(bytes, path, job, record))
+    }
+
+    fn fill_from(&mut self, bytes: Vec<u8>, path: PathBuf, job: &Job, record: &mut Record) -> Result<(), Failure> {
         let start = Instant::now();
-        let photo = Photo::from_bytes(&bytes, path).map_err(unreadable)?.pixels;
+        let photo = decode(&bytes, path)?;
         drop(bytes);
         self.seconds.read += start.elapsed().as_secs_f64();
         record.size = Some([photo.width(), photo.height()]);
+        self.fill_faces(&photo, job, record)
+    }
+
+    fn fill_faces(&mut self, photo: &RgbImage, job: &Job, record: &mut Record) -> Result<(), Failure> {
         let mut first_reason = None;
-        for face in self.find(&photo)? {
-            let file = face_file(&job.stem, record.faces.len(), shop.settings.format.extension());
-            match self.make(&photo, face, file) {
+        for face in self.find(photo)? {
+            let file = face_file(&job.stem, record.faces.len(), self.shop.settings.format.extension());
+            match self.make(photo, face, file) {
                 Ok(made) => record.faces.push(made),
                 Err(Failure::Skip(skipped)) => {
                     record.left_out.push(format!("the face at {:?}: {}", face.rect, skipped.detail));
@@ -191,6 +206,13 @@ impl Worker<'_> {
         self.seconds.write += cropped.elapsed().as_secs_f64();
         Ok(FaceRecord { file, rect: face.rect, score: face.score, landmarks, frame })
     }
+}
+
+/// A decoder that panics has met a file that it cannot read; one file must not end the work on thousands.
+fn decode(bytes: &[u8], path: PathBuf) -> Result<RgbImage, Failure> {
+    let decoded = catch_unwind(AssertUnwindSafe(|| Photo::from_bytes(bytes, path)));
+    let photo = decoded.unwrap_or_else(|_| Err(anyhow!("the decoder failed")));
+    Ok(photo.map_err(unreadable)?.pixels)
 }
 
 fn unreadable(error: anyhow::Error) -> Failure {

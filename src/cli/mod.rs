@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
+mod align;
 mod convert;
 mod demo;
 mod generate;
@@ -28,6 +29,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Cut the faces out of photos, framed as in FFHQ
+    Align(align::AlignArgs),
     /// Render images from seeds or from projected latents
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
@@ -47,6 +50,7 @@ impl Cli {
     /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
     pub fn run(self) -> Result<()> {
         match self.command {
+            Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
             Command::Inspect(args) => args.run(),
