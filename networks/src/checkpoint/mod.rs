@@ -22,11 +22,13 @@ mod safetensors;
 mod settings;
 mod tensorflow;
 mod torch;
+mod write;
 
 pub use archive::{Archive, Parts, TensorEntry, open, open_with};
 pub use contents::Kind;
 pub use error::{ACCEPTED, ImportError};
 pub use report::{ImportReport, Unused};
+pub use write::{ExportError, Precision, write_rosinality, write_safetensors};
 
 use serde::{Deserialize, Serialize};
 
