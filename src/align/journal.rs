@@ -95,7 +95,7 @@ impl Journal {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error).with_context(name),
         };
-        let lines = text.split(|&byte| byte == b'\n');
+        let lines = text[..whole_lines(&text)].split(|&byte| byte == b'\n');
         let records = lines.filter_map(|line| serde_json::from_slice::<Record>(line).ok());
         let records = records.map(|record| (record.source.clone(), record)).collect();
         Ok(Journal { path: path.to_owned(), file: None, records })
@@ -135,11 +135,16 @@ impl Journal {
     }
 }
 
+/// Length of `text` up to its last line end.
+fn whole_lines(text: &[u8]) -> usize {
+    text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1)
+}
+
 /// Opens the file to append to it, less what stands behind its last line end.
 fn open_at_line_start(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().create(true).append(true).open(path)?;
     let text = fs::read(path)?;
-    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let whole = whole_lines(&text);
     if whole < text.len() {
         file.set_len(whole as u64)?;
     }
