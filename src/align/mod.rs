@@ -26,6 +26,7 @@ mod worker;
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -120,8 +121,13 @@ fn is_done(plan: &AlignPlan, input: &Input, journal: &Journal) -> bool {
         record.bytes == input.bytes
             && record.settings == plan.settings.digest()
             && record.skipped.as_ref().is_none_or(|skipped| skipped.why != Why::Unreadable)
-            && record.faces.iter().all(|face| plan.out.join(&face.file).is_file())
+            && record.faces.iter().all(|face| is_there(&plan.out.join(&face.file)))
     })
+}
+
+/// A face's file that has something in it.
+fn is_there(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
 }
 
 /// Lets the crew work and keeps the journal.
@@ -131,14 +137,17 @@ fn work(
     jobs: &[Job],
     ledger: &mut Ledger,
 ) -> Result<StepSeconds> {
-    let n_threads = plan.jobs.clamp(1, jobs.len());
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
-    let pool = pool.context("cannot start the threads")?;
     let budget = Budget::new(PIXELS_IN_WORK);
     let (settings, landmarks) = (&plan.settings, &engine.landmarks);
-    let shop = Workshop { sources, landmarks, settings, budget: &budget, pool: &pool, out: &plan.out };
-    let worker = || Worker { shop, eyes: engine.eyes(), seconds: StepSeconds::default() };
-    let workers = (0..n_threads).map(|_| worker()).collect();
+    let shop = Workshop { sources, landmarks, settings, budget: &budget, out: &plan.out };
+    // Few photos are cut by several threads each, many by one thread each.
+    let n_workers = plan.jobs.clamp(1, jobs.len());
+    let worker = || -> Result<Worker> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads((plan.jobs / n_workers).max(1)).build();
+        let pool = Arc::new(pool.context("cannot start the threads")?);
+        Ok(Worker { shop, eyes: engine.eyes(), pool, seconds: StepSeconds::default() })
+    };
+    let workers = (0..n_workers).map(|_| worker()).collect::<Result<_>>()?;
     let mut seconds = StepSeconds::default();
     let mut n_done = 0;
     let total = jobs.len() as u64;

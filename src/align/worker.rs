@@ -3,11 +3,13 @@
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use rayon::ThreadPool;
 use serde::Serialize;
 use toonify_align::{CropGeometry, Error, Face, LandmarkSource, crop, face, frame};
@@ -19,8 +21,8 @@ use super::names::face_file;
 use super::plan::{FaceFormat, Settings};
 use super::sources::{Input, Sources};
 use crate::store::atomic::AtomicFile;
+use crate::store::folder;
 use crate::store::photo::{self, Photo};
-use crate::store::{folder, picture};
 
 /// Quality of JPEG files, of 100.
 const JPEG_QUALITY: u8 = 95;
@@ -71,8 +73,6 @@ pub(super) struct Workshop<'a> {
     pub landmarks: &'a LandmarkSource,
     pub settings: &'a Settings,
     pub budget: &'a Budget,
-    /// All computing happens on its threads.
-    pub pool: &'a ThreadPool,
     pub out: &'a Path,
 }
 
@@ -80,6 +80,8 @@ pub(super) struct Workshop<'a> {
 pub(super) struct Worker<'a> {
     pub shop: Workshop<'a>,
     pub eyes: Eyes,
+    /// What computes in parallel does so on these threads; its own, so that workers do not get into each other's work.
+    pub pool: Arc<ThreadPool>,
     pub seconds: StepSeconds,
 }
 
@@ -144,9 +146,9 @@ impl Worker<'_> {
         let path = shop.sources.path(&job.input);
         let n_pixels = photo::count_pixels(&bytes, &path).map_err(unreadable)?;
         self.seconds.read += start.elapsed().as_secs_f64();
-        // Outside the pool: a thread of the pool that waits here could be the one that holds what it waits for.
         let _room = shop.budget.take(n_pixels);
-        shop.pool.install(|| self.fill_from(bytes, path, job, record))
+        let pool = Arc::clone(&self.pool);
+        pool.install(|| self.fill_from(bytes, path, job, record))
     }
 
     fn fill_from(&mut self, bytes: Vec<u8>, path: PathBuf, job: &Job, record: &mut Record) -> Result<(), Failure> {
@@ -220,17 +222,20 @@ fn unreadable(error: anyhow::Error) -> Failure {
     Failure::skip(Why::Unreadable, error.root_cause())
 }
 
+/// Writes a face without waiting for the disk, which would cost as much as the crop: what a power cut loses is empty, and
+/// the next run makes it again.
 fn write(path: &Path, face: &RgbImage, format: FaceFormat) -> Result<()> {
     if let Some(parent) = path.parent() {
         folder::create(parent)?;
     }
-    match format {
-        FaceFormat::Png => picture::write(path, &face.clone().into()),
-        FaceFormat::Jpg => {
-            let mut file = AtomicFile::create(path)?;
-            let encoder = JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY);
-            face.write_with_encoder(encoder).with_context(|| format!("cannot write picture `{}`", path.display()))?;
-            file.commit()
+    let mut file = AtomicFile::create(path)?;
+    let encoded = match format {
+        FaceFormat::Png => {
+            let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive);
+            face.write_with_encoder(encoder)
         }
-    }
+        FaceFormat::Jpg => face.write_with_encoder(JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY)),
+    };
+    encoded.with_context(|| format!("cannot write picture `{}`", path.display()))?;
+    file.commit_unsynced()
 }
