@@ -10,8 +10,8 @@ use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
 use toonify_networks::ops::Activation;
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{
-    Architecture, BlendCurve, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Term,
-    Weights,
+    Architecture, BlendCurve, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Slot,
+    Term, Weights,
 };
 
 use crate::events::{Event, Sink};
@@ -40,7 +40,9 @@ pub struct Demonstrated {
 
 const SEEDS: [Seed; 4] = [Seed(3), Seed(7), Seed(11), Seed(16)];
 /// A fresh network has none; a trained one has about this much, and without it `--noise-mode` would change nothing.
-const NOISE_STRENGTH: f32 = 0.1;
+const NOISE_STRENGTH: f32 = 0.05;
+/// A fresh network's images are the sum of as many layers as it has resolutions, far outside the range of pixels.
+const RGB_GAIN: f64 = 0.2;
 const TRUNCATION: Truncation = Truncation { psi: 0.9, cutoff: None };
 
 /// Makes both networks, saves them and renders their blends.
@@ -104,7 +106,8 @@ fn fresh(config: &GeneratorConfig, seed: u32) -> Result<Weights<Layer>> {
     Ok(Weights::build(config, |layer, _shape| match layer {
         Layer::WAvg => Ok(w_avg.clone()),
         Layer::Block { term: Term::NoiseStrength, .. } => Ok(Tensor::new(NOISE_STRENGTH, &Device::Cpu)?),
-        _ => Ok(weights.get(layer).expect("both have the same configuration").clone()),
+        Layer::Block { slot: Slot::ToRgb, term: Term::Weight, .. } => Ok((of(&weights, layer) * RGB_GAIN)?),
+        _ => Ok(of(&weights, layer).clone()),
     })?)
 }
 
@@ -116,8 +119,13 @@ fn retuned(config: &GeneratorConfig, base: &Weights<Layer>, seed: u32) -> Result
             Layer::Embed(_) | Layer::Fc(..) | Layer::WAvg => base,
             Layer::Const | Layer::Block { .. } => &other,
         };
-        Ok(source.get(layer).expect("all have the same configuration").clone())
+        Ok(of(source, layer).clone())
     })?)
+}
+
+/// A tensor of a network that has the demo's configuration.
+fn of(weights: &Weights<Layer>, layer: Layer) -> &Tensor {
+    weights.get(layer).expect("all networks of the demo have the same configuration")
 }
 
 /// Rows are seeds; columns go from the tuned model over the blends to the base.
