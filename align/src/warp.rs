@@ -199,12 +199,13 @@ fn add(sum: Pixel, tap: &Pixel, weight: f32) -> Pixel {
 mod tests {
     use super::*;
 
-    fn canvas(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3]) -> Canvas {
-        let pixels = (0..width * height).map(|i| {
-            let [r, g, b] = pixel(i % width, i / width);
-            [r, g, b, 0]
-        });
-        Canvas::new(width, height, pixels.collect())
+    fn canvas(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3] + Sync) -> Canvas {
+        Canvas::from_rows(width, height, |y, row| {
+            row.iter_mut().enumerate().for_each(|(x, out)| {
+                let [r, g, b] = pixel(x, y);
+                *out = [r, g, b, 0];
+            });
+        })
     }
 
     fn noise(x: usize, y: usize) -> [u8; 3] {
