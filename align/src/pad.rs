@@ -39,8 +39,10 @@ pub(crate) fn pad(canvas: &Canvas, padding: Padding, sigma: f64) -> Canvas {
     });
     let median = [0, 1, 2].map(|channel| median(&picture, channel));
     fade.apply(&mut picture, |_, _, mask| (mask > 0.0).then(|| (mask.min(1.0), median)));
-    let pixels = picture.pixels.as_chunks::<3>().0.par_iter().map(|&[r, g, b]| [level(r), level(g), level(b), 0]);
-    Canvas::new(picture.width, picture.height, pixels.collect())
+    Canvas::from_rows(picture.width, picture.height, |y, out| {
+        let row = picture.row(y).as_chunks::<3>().0;
+        out.iter_mut().zip(row).for_each(|(out, &[r, g, b])| *out = [level(r), level(g), level(b), 0]);
+    })
 }
 
 fn level(value: f32) -> u8 {
@@ -75,7 +77,7 @@ fn reflect(canvas: &Canvas, padding: Padding) -> Picture {
 }
 
 /// The index inside `0..len` when both ends are mirrors in the middle of a pixel.
-fn mirrored(i: i64, len: usize) -> usize {
+pub(crate) fn mirrored(i: i64, len: usize) -> usize {
     let period = (2 * (len as i64 - 1)).max(1);
     let i = i.rem_euclid(period);
     i.min(period - i) as usize % len
@@ -156,14 +158,17 @@ fn blur_columns(picture: &Picture, fade: &Fade, kernel: &[f64]) -> Picture {
                     continue;
                 }
                 let row = |offset: i64| &picture.row(bounced(y as i64 + offset, picture.height))[first..last];
-                vectorised(|| {
-                    let sums = &mut sums[..last - first];
-                    sums.iter_mut().zip(row(0)).for_each(|(sum, &v)| *sum = f64::from(v) * kernel[0]);
-                    for (offset, &weight) in kernel.iter().enumerate().skip(1).rev() {
-                        add_pairs(sums, row(-(offset as i64)), row(offset as i64), weight);
-                    }
-                    out[first..last].iter_mut().zip(sums.iter()).for_each(|(out, &sum)| *out = sum as f32);
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        let sums = &mut sums[..last - first];
+                        sums.iter_mut().zip(row(0)).for_each(|(sum, &v)| *sum = f64::from(v) * kernel[0]);
+                        for (offset, &weight) in kernel.iter().enumerate().skip(1).rev() {
+                            add_pairs(sums, row(-(offset as i64)), row(offset as i64), weight);
+                        }
+                        out[first..last].iter_mut().zip(sums.iter()).for_each(|(out, &sum)| *out = sum as f32);
+                    },
+                );
             }
         },
     );
@@ -190,7 +195,10 @@ fn blur_rows(picture: &Picture, fade: &Fade, kernel: &[f64]) -> Picture {
             let line = line.as_flattened();
             for shown in Fade::shown(&fade.columns, fade.rows[y]) {
                 let (first, last) = (shown.start * 3, shown.end * 3);
-                vectorised(|| blur_line(&line[first..last + radius * 6], kernel, &mut out[first..last]));
+                vectorised(
+                    #[inline(always)]
+                    || blur_line(&line[first..last + radius * 6], kernel, &mut out[first..last]),
+                );
             }
         },
     );
@@ -251,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_flat_picture_stays_flat_when_padded() {
-        let canvas = Canvas::new(7, 5, vec![[9, 200, 0, 0]; 35]);
+        let canvas = Canvas::from_rows(7, 5, |_, row| row.fill([9, 200, 0, 0]));
         let padded = pad(&canvas, Padding { left: 3, top: 20, right: 1, bottom: 4 }, 0.8);
         assert_eq!((padded.width, padded.height), (11, 29));
         assert!((0..29).all(|y| padded.row(y).iter().all(|p| *p == [9, 200, 0, 0])));
