@@ -51,11 +51,10 @@ pub(crate) fn warp_padded(canvas: &Canvas, padding: Padding, padded_from_out: &A
     let source = Mirrored::new(canvas, padding);
     let mut out = warp(&source, padded_from_out, [size_px, size_px]);
     let fade = |x: usize, y: usize| source.fade(*padded_from_out * Point::new(x as f64, y as f64));
-    let kernel = gaussian(SIGMA * f64::from(size_px));
-    let blurred = blur_rows(&out, &kernel);
+    let blurred = blur(&out);
     mix(&mut out, |x, y| {
         let share = (fade(x, y) * 3.0 + 1.0).clamp(0.0, 1.0);
-        (share > 0.0).then(|| (share, blurred_column(&blurred, &kernel, x, y)))
+        (share > 0.0).then(|| (share, blurred.pixels[y * blurred.width + x]))
     });
     let [r, g, b] = [0, 1, 2].map(|channel| median(&out, channel));
     mix(&mut out, |x, y| {
@@ -77,6 +76,29 @@ fn mix(picture: &mut Warped, towards: impl Fn(usize, usize) -> Option<(f32, Pixe
     });
 }
 
+/// Edge of the picture that is blurred; what is larger is first made smaller, which a blur of five pixels hides.
+const BLUR_PX: u32 = 256;
+
+/// A Gaussian blur of a square picture.
+fn blur(picture: &Warped) -> Warped {
+    let size_px = picture.width as u32;
+    let small_px = size_px.min(BLUR_PX);
+    let kernel = gaussian(SIGMA * f64::from(small_px));
+    if small_px == size_px {
+        return blur_columns(&blur_rows(picture, &kernel), &kernel);
+    }
+    let small = warp(picture, &rescaling(small_px, size_px), [small_px, small_px]);
+    let blurred = blur_columns(&blur_rows(&small, &kernel), &kernel);
+    warp(&blurred, &rescaling(size_px, small_px), [size_px, size_px])
+}
+
+/// The map from the pixels of a square to those of another that shows the same.
+fn rescaling(from_px: u32, to_px: u32) -> Affine {
+    let scale = f64::from(to_px) / f64::from(from_px);
+    let origin = Point::new(0.5, 0.5) * (scale - 1.0);
+    Affine { origin, x_step: Point::new(scale, 0.0), y_step: Point::new(0.0, scale) }
+}
+
 /// Half of a Gaussian that ends at three sigma, from the middle outwards.
 fn gaussian(sigma: f64) -> Vec<f32> {
     let radius = (3.0 * sigma).ceil() as i32;
@@ -96,27 +118,33 @@ fn blur_rows(picture: &Warped, kernel: &[f32]) -> Warped {
             line[radius..radius + width].copy_from_slice(row);
             line[radius + width..].fill(row[width - 1]);
             for (out, taps) in out.iter_mut().zip(line.windows(2 * radius + 1)) {
-                *out = symmetric(kernel, |offset| (taps[radius - offset], taps[radius + offset]));
+                *out = taps[radius].map(|value| value * kernel[0]);
+                for (offset, &weight) in kernel.iter().enumerate().skip(1) {
+                    let (before, after) = (taps[radius - offset], taps[radius + offset]);
+                    *out = std::array::from_fn(|i| out[i] + (before[i] + after[i]) * weight);
+                }
             }
         },
     );
     Warped { pixels, ..*picture }
 }
 
-/// The vertical half, for one pixel.
-fn blurred_column(rows: &Warped, kernel: &[f32], x: usize, y: usize) -> Pixel {
-    let at = |y: usize| rows.pixels[y * rows.width + x];
-    symmetric(kernel, |offset| (at(y.saturating_sub(offset)), at((y + offset).min(rows.height - 1))))
-}
-
-/// The sum of pairs at equal distances from the middle.
-#[inline(always)]
-fn symmetric(kernel: &[f32], pair: impl Fn(usize) -> (Pixel, Pixel)) -> Pixel {
-    let middle = pair(0).0.map(|value| value * kernel[0]);
-    kernel.iter().enumerate().skip(1).fold(middle, |sum, (offset, &weight)| {
-        let (before, after) = pair(offset);
-        std::array::from_fn(|i| sum[i] + (before[i] + after[i]) * weight)
-    })
+/// The vertical half.
+fn blur_columns(picture: &Warped, kernel: &[f32]) -> Warped {
+    let (width, last) = (picture.width, picture.height - 1);
+    let row = |y: usize| &picture.pixels[y * width..(y + 1) * width];
+    let mut pixels = vec![[0.0; 4]; picture.pixels.len()];
+    pixels.par_chunks_exact_mut(width).enumerate().for_each(|(y, out)| {
+        for (offset, &weight) in kernel.iter().enumerate() {
+            // The middle is its own partner, so it counts twice.
+            let weight = if offset == 0 { weight / 2.0 } else { weight };
+            let pairs = row(y.saturating_sub(offset)).iter().zip(row((y + offset).min(last)));
+            for (out, (above, below)) in out.iter_mut().zip(pairs) {
+                *out = std::array::from_fn(|i| out[i] + (above[i] + below[i]) * weight);
+            }
+        }
+    });
+    Warped { pixels, ..*picture }
 }
 
 /// The median of a channel, to the level.
