@@ -6,7 +6,8 @@
 //! 4. [`style_mix`]: layers of one face on another;
 //! 5. [`align`]: photos to FFHQ-framed faces;
 //! 6. [`blend`]: two generators to one;
-//! 7. [`demo`]: a blend grid from nothing.
+//! 7. [`grid`]: latents through every blend of two generators;
+//! 8. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
@@ -18,6 +19,7 @@ pub mod convert;
 pub mod demo;
 pub mod events;
 pub mod generate;
+pub mod grid;
 pub mod inspect;
 pub mod pixels;
 pub mod render;

@@ -5,6 +5,7 @@ mod blend;
 mod convert;
 mod demo;
 mod generate;
+mod grid;
 mod inspect;
 mod numbers;
 mod style_mix;
@@ -38,6 +39,8 @@ enum Command {
     StyleMix(style_mix::StyleMixArgs),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
+    /// Render latents through every blend of two models
+    Grid(grid::GridArgs),
     /// Say what a checkpoint file is and holds
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
@@ -57,6 +60,7 @@ impl Cli {
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
             Command::Blend(args) => args.run(),
+            Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::Demo(args) => args.run(),

@@ -1,8 +1,10 @@
 //! Files and folders: everything that is read from or written to a disk goes through here.
 
+pub mod animation;
 pub mod atomic;
 pub mod checkpoint;
 pub mod folder;
 pub mod latents;
+pub mod page;
 pub mod photo;
 pub mod picture;
