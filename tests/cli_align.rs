@@ -418,10 +418,8 @@ fn the_published_crops_are_repeated_byte_for_byte() {
     let output = command.arg("align").args([&goldens.join("input"), &out]).args(published).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let index = fs::read_to_string(goldens.join("index.json")).expect("an index");
-    let golden_faces: Vec<Value> = serde_json::from_str::<Value>(&index).expect("JSON")
-        .as_array()
-        .expect("a list of faces")
-        .clone();
+    let golden_faces: Vec<Value> =
+        serde_json::from_str::<Value>(&index).expect("JSON").as_array().expect("a list of faces").clone();
     assert_eq!(files(&out.join("faces")).len(), golden_faces.len());
     let journal = journal(&out);
     for golden in &golden_faces {

@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    const GO: AtomicBool = AtomicBool::new(false);
+    static GO: AtomicBool = AtomicBool::new(false);
 
     fn work(_worker: &mut (), job: &u32) -> Result<u32> {
         if *job == 13 { bail!("job 13") } else { Ok(job * 2) }
@@ -69,7 +69,11 @@ mod tests {
         for n_workers in [1, 3, 50] {
             let jobs: Vec<u32> = (100..140).collect();
             let mut done = Vec::new();
-            share(&jobs, (vec![(); n_workers], &GO), work, |job| Ok(done.push(job))).unwrap();
+            let note = |job| {
+                done.push(job);
+                Ok(())
+            };
+            share(&jobs, (vec![(); n_workers], &GO), work, note).unwrap();
             done.sort();
             assert_eq!(done, jobs.iter().map(|job| job * 2).collect::<Vec<_>>());
         }
@@ -80,9 +84,14 @@ mod tests {
     fn a_failure_ends_the_work_and_is_told() {
         let jobs: Vec<u32> = (0..100_000).collect();
         let mut n_done = 0;
-        let error = share(&jobs, (vec![(); 2], &GO), work, |_| Ok(n_done += 1)).unwrap_err();
+        let count = |_| {
+            n_done += 1;
+            Ok(())
+        };
+        let error = share(&jobs, (vec![(); 2], &GO), work, count).unwrap_err();
         assert_eq!(error.to_string(), "job 13");
-        assert!((12..100_000 - 1).contains(&n_done), "{n_done} jobs were done");
+        // The worker that failed begins nothing more, the other one may finish a job or be a few jobs ahead.
+        assert!((12..90_000).contains(&n_done), "{n_done} jobs were done");
         let error = share(&jobs[..13], (vec![(); 2], &GO), work, |_| bail!("disk full")).unwrap_err();
         assert_eq!(error.to_string(), "disk full");
     }

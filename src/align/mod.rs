@@ -27,7 +27,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -62,46 +62,46 @@ const PIXELS_IN_WORK: u64 = 64_000_000;
 pub fn run(plan: &AlignPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<AlignOutcome> {
     let start = Instant::now();
     let sources = Sources::list(&plan.source, &plan.out)?;
-    tell_what_is_there(plan, &sources, sink);
     let state = State { source: fs::canonicalize(&plan.source)?, settings: plan.settings.clone() };
     let changes = state.changes_in(&plan.out)?;
     let mut journal = Journal::open(&plan.out.join(JOURNAL))?;
     let jobs = jobs(plan, &sources, &journal);
-    if !changes.is_empty() && !jobs.is_empty() {
-        let changes = changes.join(", ");
-        sink.event(&Event::Warning(format!("the settings have changed ({changes}): photos are done again")));
-    }
     let n_resumed = sources.inputs.len() - jobs.len();
-    if n_resumed > 0 {
-        sink.event(&Event::Note(format!("{n_resumed} of {} photos are done already", sources.inputs.len())));
-    }
-    let mut seconds = StepSeconds::default();
+    tell_what_is_to_do(plan, (&sources, jobs.len()), &changes, sink);
+    let mut step_seconds = StepSeconds::default();
     if !jobs.is_empty() {
         let engine = Engine::open(&plan.model, plan.settings.landmarks, plan.settings.min_score)?;
         folder::create(&plan.out)?;
         state.write(&plan.out)?;
         state::sweep(&plan.out.join("faces"));
-        seconds = work(plan, (&sources, &engine, stop), &jobs, &mut Ledger { plan, journal: &mut journal, sink })?;
+        let mut ledger = Ledger { plan, journal: &mut journal, sink, n_done: 0 };
+        step_seconds = work(plan, (&sources, &engine, stop), &jobs, &mut ledger)?;
+        let (n_done, n_photos) = (n_resumed + ledger.n_done, sources.inputs.len());
+        if n_done < n_photos {
+            bail!("stopped after {n_done} of {n_photos} photos; the same command goes on from there");
+        }
     }
     let records: Vec<&Record> = sources.inputs.iter().filter_map(|input| journal.get(&input.name)).collect();
-    if stop.load(Ordering::Relaxed) && jobs.iter().any(|job| !is_done(plan, &job.input, &journal)) {
-        let n_done = sources.inputs.iter().filter(|input| is_done(plan, input, &journal)).count();
-        bail!("stopped after {n_done} of {} photos; the same command goes on from there", sources.inputs.len());
-    }
     let mut outcome = AlignOutcome::of(&records, n_resumed);
-    outcome.step_seconds = seconds;
-    outcome.seconds = start.elapsed().as_secs_f64();
+    (outcome.step_seconds, outcome.seconds) = (step_seconds, start.elapsed().as_secs_f64());
     make_extras(plan, (&sources, &records), &mut outcome, sink)?;
     journal.tidy()?;
     outcome.journal = plan.out.join(JOURNAL);
     Ok(outcome)
 }
 
-fn tell_what_is_there(plan: &AlignPlan, sources: &Sources, sink: &mut dyn Sink) {
-    let what = format!("aligning {} photos of `{}`", sources.inputs.len(), plan.source.display());
-    sink.event(&Event::Started { what });
+fn tell_what_is_to_do(plan: &AlignPlan, (sources, n_jobs): (&Sources, usize), changes: &[String], sink: &mut dyn Sink) {
+    let n_photos = sources.inputs.len();
+    sink.event(&Event::Started { what: format!("aligning {n_photos} photos of `{}`", plan.source.display()) });
     if sources.others > 0 {
         sink.event(&Event::Note(format!("{} other files lie among them and are left alone", sources.others)));
+    }
+    if !changes.is_empty() && n_jobs > 0 {
+        let changes = changes.join(", ");
+        sink.event(&Event::Warning(format!("the settings have changed ({changes}): photos are done again")));
+    }
+    if n_jobs < n_photos {
+        sink.event(&Event::Note(format!("{} of {n_photos} photos are done already", n_photos - n_jobs)));
     }
 }
 
@@ -149,13 +149,11 @@ fn work(
     };
     let workers = (0..n_workers).map(|_| worker()).collect::<Result<_>>()?;
     let mut seconds = StepSeconds::default();
-    let mut n_done = 0;
     let total = jobs.len() as u64;
     crew::share(jobs, (workers, stop), Worker::align, |finished| {
         seconds.add(&finished.seconds);
-        n_done += 1;
         ledger.enter(finished, sources)?;
-        ledger.sink.event(&Event::Progress { done: n_done, total, unit: "photos" });
+        ledger.sink.event(&Event::Progress { done: ledger.n_done as u64, total, unit: "photos" });
         Ok(())
     })?;
     Ok(seconds)
@@ -166,6 +164,7 @@ struct Ledger<'a> {
     plan: &'a AlignPlan,
     journal: &'a mut Journal,
     sink: &'a mut dyn Sink,
+    n_done: usize,
 }
 
 impl Ledger<'_> {
@@ -182,6 +181,7 @@ impl Ledger<'_> {
         for why in record.left_out.iter().filter(|_| record.skipped.is_none()) {
             self.sink.event(&Event::Warning(format!("{}: left out {why}", path().display())));
         }
+        self.n_done += 1;
         self.journal.append(record)
     }
 
