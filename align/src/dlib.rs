@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn an_exception_of_dlib_is_an_error() {
         let mut finder = DlibFinder::new(Search::default()).expect("one version of dlib");
-        let endless = (std::ptr::NonNull::dangling().as_ptr().cast_const(), [1 << 40, 1 << 20]);
+        let endless = (std::ptr::NonNull::<u8>::dangling().as_ptr().cast_const(), [1 << 40, 1 << 20]);
         // SAFETY: no memory holds that many pixels.
         let result = unsafe { detect_pixels(&mut finder.detector, endless, 0, 0.0) };
         assert!(matches!(result, Err(Error::Detector(text)) if text.contains("bad_a")));
