@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p toonify-align --example try_folder -- FOLDER MODEL.dat [THREADS [SIZE_PX]]`
 
+#![allow(clippy::print_stdout, reason = "it is a program")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

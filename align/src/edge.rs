@@ -1,5 +1,6 @@
-//! What a clean crop shows beyond the photo's edge: the same as the published recipe invents (mirrored, blurred more and
-//! more, faded to the median colour), but made in the crop's own pixels, so that its cost does not grow with the photo's.
+//! What a clean crop shows beyond the photo's edge: much the same as the published recipe invents (mirrored, blurred more
+//! and more, faded to the median colour), but made in the crop's own pixels, so that its cost does not grow with the
+//! photo's, and without touching what is photo: the published blur begins well inside.
 
 use rayon::prelude::*;
 
@@ -53,7 +54,7 @@ pub(crate) fn warp_padded(canvas: &Canvas, padding: Padding, padded_from_out: &A
     let fade = |x: usize, y: usize| source.fade(*padded_from_out * Point::new(x as f64, y as f64));
     let blurred = blur(&out);
     mix(&mut out, |x, y| {
-        let share = (fade(x, y) * 3.0 + 1.0).clamp(0.0, 1.0);
+        let share = (fade(x, y) * 3.0).clamp(0.0, 1.0);
         (share > 0.0).then(|| (share, blurred.pixels[y * blurred.width + x]))
     });
     let [r, g, b] = [0, 1, 2].map(|channel| median(&out, channel));
@@ -172,8 +173,9 @@ mod tests {
         let padding = Padding { left: 30, top: 30, right: 30, bottom: 30 };
         let out = warp_padded(&canvas, padding, &Affine::translation(Point::default()), 120);
         let pixel = |x: usize, y: usize| out.pixels[y * 120 + x];
-        // The blur begins a third of the padding inside the photo.
-        assert_eq!(pixel(60, 45)[..3], [120.0, 60.0, 77.0]);
+        for (x, y) in [(60, 45), (31, 31), (88, 31), (31, 88)] {
+            assert_eq!(pixel(x, y)[..3], [(x - 30) as f32 * 4.0, (y - 30) as f32 * 4.0, 77.0], "{x}, {y}");
+        }
         let median = [0, 1, 2].map(|channel| median(&out, channel));
         assert!((pixel(0, 0)[0] - median[0]).abs() < 12.0 && pixel(0, 0)[2] == 77.0, "{:?} {median:?}", pixel(0, 0));
         assert!(out.pixels.iter().flatten().all(|value| value.is_finite()));

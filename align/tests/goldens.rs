@@ -1,18 +1,22 @@
 //! Against the published tools: 31 faces in 13 photos, with the boxes and landmarks of dlib's Python package and the crops
 //! of the published alignment script. The folder is no part of the repository; without it these tests say so and pass.
 
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
+
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use serde::Deserialize;
 use toonify_align::geometry::Point;
-use toonify_align::{CropFrame, CropGeometry, CropMethod, Landmarks, Paste, Rect, crop, frame, paste};
+use toonify_align::{CropFrame, CropGeometry, CropMethod, Landmarks, Paste, crop, frame, paste};
 
 #[derive(Deserialize)]
 struct Golden {
     name: String,
     input: String,
+    #[cfg(feature = "dlib")]
     rect: [i32; 4],
+    #[cfg(feature = "dlib")]
     score: f64,
     quad: [[f64; 2]; 4],
     qsize: f64,
@@ -43,10 +47,6 @@ impl Goldens {
         let json = std::fs::read(self.folder.join(format!("{}.landmarks.json", face.name))).expect("it is there");
         serde_json::from_slice(&json).expect("68 points")
     }
-}
-
-fn rect([left, top, right, bottom]: [i32; 4]) -> Rect {
-    Rect { left, top, right, bottom }
 }
 
 #[test]
@@ -150,11 +150,15 @@ fn a_crop_pasted_back_returns_the_photo() {
 mod with_dlib {
     use std::collections::BTreeMap;
 
-    use toonify_align::{DlibFinder, DlibLandmarks, Face, FaceFinder, LandmarkModel, Search, Upsampling};
+    use toonify_align::{DlibFinder, DlibLandmarks, Face, FaceFinder, LandmarkModel, Rect, Search, Upsampling};
 
     use super::*;
 
     const MODEL: &str = "/usr/share/dlib/shape_predictor_68_face_landmarks.dat";
+
+    fn rect([left, top, right, bottom]: [i32; 4]) -> Rect {
+        Rect { left, top, right, bottom }
+    }
 
     fn found(goldens: &Goldens, search: Search) -> BTreeMap<&str, Vec<Face>> {
         let mut finder = DlibFinder::new(search).expect("one version of dlib");

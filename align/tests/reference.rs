@@ -35,7 +35,8 @@ fn published_crops_are_those_of_pillow_numpy_and_scipy() {
     let photo = drawn_photo();
     for Crop { center, right, size_px, transform_px, some_pixels, sha256 } in crops {
         let frame = CropFrame::new(center, right).expect("it has area");
-        let found = crop(&photo, &frame, size_px, CropMethod::Published { transform_px }).expect("it touches the photo");
+        let found =
+            crop(&photo, &frame, size_px, CropMethod::Published { transform_px }).expect("it touches the photo");
         let step = (size_px / 4) as usize;
         let lines = (step / 2..size_px as usize).step_by(step);
         let pixels = lines.clone().flat_map(|y| lines.clone().map(move |x| (x, y)));
