@@ -129,6 +129,13 @@ mod tests {
         assert!(error.contains("`no/such.dat` does not exist"), "{error}");
     }
 
+    #[cfg(not(feature = "dlib"))]
+    #[test]
+    fn a_program_without_dlib_says_so() {
+        let Err(error) = Engine::open(Path::new(FILE_NAME), LandmarkKind::Ours, 0.0) else { panic!("opened it") };
+        assert!(error.to_string().contains("built without dlib"), "{error}");
+    }
+
     #[cfg(feature = "dlib")]
     #[test]
     fn another_file_is_not_taken_for_the_model() {
