@@ -4,14 +4,16 @@
 //! 2. [`convert`]: any checkpoint file to another kind;
 //! 3. [`generate`]: seeds or projected latents to images;
 //! 4. [`style_mix`]: layers of one face on another;
-//! 5. [`blend`]: two generators to one;
-//! 6. [`grid`]: latents through every blend of two generators;
-//! 7. [`dataset`]: training sets, made, checked, shown and divided;
-//! 8. [`demo`]: a blend grid from nothing.
+//! 5. [`align`]: photos to FFHQ-framed faces;
+//! 6. [`dataset`]: training sets, made, checked, shown and divided;
+//! 7. [`blend`]: two generators to one;
+//! 8. [`grid`]: latents through every blend of two generators;
+//! 9. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
 
+pub mod align;
 pub mod blend;
 pub mod cli;
 pub mod convert;

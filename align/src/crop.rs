@@ -8,6 +8,7 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 use crate::canvas::Canvas;
+use crate::edge::warp_padded;
 use crate::frame::CropFrame;
 use crate::geometry::{Affine, Point, Quad};
 use crate::pad::{Padding, pad};
@@ -87,8 +88,8 @@ fn cut(photo: &RgbImage, frame: &CropFrame, shrink: u32) -> Result<Cut> {
     let quad = frame.quad().map(|p| Point::new(p.x / factor, p.y / factor));
     let side_px = frame.side_px() / factor;
     let border = (side_px * 0.1).round_ties_even().max(3.0);
-    let outside = Error::OutsidePhoto { width: photo.width(), height: photo.height() };
-    let region = region(&quad, border, size).ok_or(outside)?;
+    let outside = || Error::OutsidePhoto { width: photo.width(), height: photo.height() };
+    let region = region(&quad, border, size).ok_or_else(outside)?;
     let quad = quad.map(|p| p - Point::new(region.left.into(), region.top.into()));
     let padding = padding(&quad, border, side_px, [region.width, region.height]);
     let canvas = if shrink == 1 {
@@ -97,13 +98,10 @@ fn cut(photo: &RgbImage, frame: &CropFrame, shrink: u32) -> Result<Cut> {
         let small = resize_region(photo, size, Filter::Lanczos, region);
         Canvas::copy(&small, Region { left: 0, top: 0, ..region })
     };
-    let Some([left, top, right, bottom]) = padding else { return Ok(Cut { canvas, quad }) };
-    if (left + right + f64::from(region.width)) * (top + bottom + f64::from(region.height)) > MAX_WORK_PIXELS {
-        return Err(Error::OutsidePhoto { width: photo.width(), height: photo.height() });
-    }
-    let quad = quad.map(|p| p + Point::new(left, top));
-    let [left, top, right, bottom] = [left, top, right, bottom].map(|pixels| pixels as usize);
-    Ok(Cut { canvas: pad(&canvas, Padding { left, top, right, bottom }, side_px * 0.02), quad })
+    let Some(missing) = padding else { return Ok(Cut { canvas, quad }) };
+    let padding = bounded(missing, region).ok_or_else(outside)?;
+    let quad = quad.map(|p| p + Point::new(padding.left as f64, padding.top as f64));
+    Ok(Cut { canvas: pad(&canvas, padding, side_px * 0.02), quad })
 }
 
 /// The part of a picture of `size` pixels that holds the quad and a border, or `None` when they do not meet.
@@ -132,6 +130,13 @@ fn padding(quad: &Quad, border: f64, side_px: f64, size: [u32; 2]) -> Option<[f6
     needed.then(|| missing.map(|pixels| pixels.max((side_px * 0.3).round_ties_even().max(1.0))))
 }
 
+/// The padding as whole numbers, or `None` when it would make an unreasonably large picture of the region.
+fn bounded([left, top, right, bottom]: [f64; 4], region: Region) -> Option<Padding> {
+    let pixels = (left + right + f64::from(region.width)) * (top + bottom + f64::from(region.height));
+    let [left, top, right, bottom] = [left, top, right, bottom].map(|pixels| pixels as usize);
+    (pixels <= MAX_WORK_PIXELS).then_some(Padding { left, top, right, bottom })
+}
+
 /// The last two steps of the published recipe: a bilinear stretch to a square of `transform_px`, shrunk to `size_px`.
 fn stretch(canvas: &Canvas, quad: &Quad, [transform_px, size_px]: [u32; 2]) -> RgbImage {
     let map = QuadMap::new(quad, transform_px);
@@ -152,31 +157,18 @@ fn stretch(canvas: &Canvas, quad: &Quad, [transform_px, size_px]: [u32; 2]) -> R
 }
 
 /// One Lanczos resampling from the photo to the crop.
-///
-/// A photo that has to be padded and has more than four times the crop's pixels is shrunk first, as the published recipe
-/// does, because the cost of the padding's blur grows with the cube of its size; here without that recipe's shift.
 fn clean(photo: &RgbImage, frame: &CropFrame, size_px: u32) -> Result<RgbImage> {
-    let outside = Error::OutsidePhoto { width: photo.width(), height: photo.height() };
+    let outside = || Error::OutsidePhoto { width: photo.width(), height: photo.height() };
     let border = (frame.side_px() * 0.1).round_ties_even().max(3.0);
-    let region = region(&frame.quad(), border, [photo.width(), photo.height()]).ok_or(outside)?;
+    let region = region(&frame.quad(), border, [photo.width(), photo.height()]).ok_or_else(outside)?;
+    let canvas = Canvas::copy(photo, region);
     let corner = Point::new(region.left.into(), region.top.into());
     let quad = frame.quad().map(|p| p - corner);
-    if padding(&quad, border, frame.side_px(), [region.width, region.height]).is_none() {
-        let canvas = Canvas::copy(photo, region);
-        let canvas_from_crop = Affine::translation(corner * -1.0) * frame.photo_from_crop(size_px);
+    let canvas_from_crop = Affine::translation(corner * -1.0) * frame.photo_from_crop(size_px);
+    let Some(missing) = padding(&quad, border, frame.side_px(), [region.width, region.height]) else {
         return Ok(warp(&canvas, &canvas_from_crop, [size_px, size_px]).to_image());
-    }
-    let shrink = shrink_factor(frame, size_px);
-    let cut = cut(photo, frame, shrink)?;
-    // The centre of a shrunk pixel is the middle of those it was made of.
-    let half_step = Point::new(0.5, 0.5) * (1.0 / f64::from(shrink) - 1.0);
-    let from_photo =
-        Affine { origin: cut.quad.0[0] - frame.quad().0[0] * (1.0 / f64::from(shrink)) + half_step, ..scale(shrink) };
-    Ok(warp(&cut.canvas, &(from_photo * frame.photo_from_crop(size_px)), [size_px, size_px]).to_image())
-}
-
-/// Divides coordinates by `shrink`.
-fn scale(shrink: u32) -> Affine {
-    let step = 1.0 / f64::from(shrink);
-    Affine { origin: Point::default(), x_step: Point::new(step, 0.0), y_step: Point::new(0.0, step) }
+    };
+    let padding = bounded(missing, region).ok_or_else(outside)?;
+    let padded_from_canvas = Affine::translation(Point::new(padding.left as f64, padding.top as f64));
+    Ok(warp_padded(&canvas, padding, &(padded_from_canvas * canvas_from_crop), size_px).to_image())
 }

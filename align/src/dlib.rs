@@ -63,17 +63,32 @@ impl FaceFinder for DlibFinder {
 
 /// One look of dlib at a picture; boxes are in its pixels, best score first.
 fn detect(detector: &mut FaceDetector, picture: &RgbImage, upsamplings: u32, min_score: f64) -> Result<Vec<Face>> {
+    let size = [picture.width() as usize, picture.height() as usize];
+    // SAFETY: the picture holds `3 * width * height` bytes.
+    unsafe { detect_pixels(detector, (picture.as_ptr(), size), upsamplings, min_score) }
+}
+
+/// The same for pixels by their address, width and height.
+///
+/// # Safety
+/// There have to be `3 * width * height` bytes, or more than any memory holds, in which case none is read.
+unsafe fn detect_pixels(
+    detector: &mut FaceDetector,
+    (pixels, [width, height]): (*const u8, [usize; 2]),
+    upsamplings: u32,
+    min_score: f64,
+) -> Result<Vec<Face>> {
     let mut found = vec![Detection::default(); MAX_FACES];
     let mut message = [0; 256];
     // SAFETY: `FaceDetector` is a `dlib::frontal_face_detector` and fields of size 0 (`new` compared size and alignment),
-    // borrowed mutably here. The picture holds `3 * width * height` bytes. Both output buffers are as long as stated, and
-    // the function writes no more than that and lets no exception out.
+    // borrowed mutably here. The caller vouches for the pixels. Both output buffers are as long as stated, and the function
+    // writes no more than that and lets no exception out.
     let count = unsafe {
         toonify_detect(
             std::ptr::from_mut(detector).cast(),
-            picture.as_ptr(),
-            picture.width() as usize,
-            picture.height() as usize,
+            pixels,
+            width,
+            height,
             upsamplings,
             min_score,
             found.as_mut_ptr(),
@@ -175,6 +190,16 @@ mod tests {
         for (width, height) in [(0, 0), (1, 1), (3, 1), (2, 90), (79, 79)] {
             assert_eq!(finder.find(&RgbImage::new(width, height)).expect("no exception"), []);
         }
+    }
+
+    #[test]
+    fn an_exception_of_dlib_is_an_error() {
+        let mut finder = DlibFinder::new(Search::default()).expect("one version of dlib");
+        let endless = (std::ptr::NonNull::<u8>::dangling().as_ptr().cast_const(), [1 << 40, 1 << 20]);
+        // SAFETY: no memory holds that many pixels.
+        let result = unsafe { detect_pixels(&mut finder.detector, endless, 0, 0.0) };
+        assert!(matches!(result, Err(Error::Detector(text)) if text.contains("bad_a")));
+        assert_eq!(finder.find(&RgbImage::new(90, 90)).expect("it still works"), []);
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub mod colour;
 pub mod crop;
 #[cfg(feature = "dlib")]
 pub mod dlib;
+mod edge;
 pub mod error;
 pub mod face;
 pub mod find;

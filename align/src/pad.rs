@@ -39,8 +39,10 @@ pub(crate) fn pad(canvas: &Canvas, padding: Padding, sigma: f64) -> Canvas {
     });
     let median = [0, 1, 2].map(|channel| median(&picture, channel));
     fade.apply(&mut picture, |_, _, mask| (mask > 0.0).then(|| (mask.min(1.0), median)));
-    let pixels = picture.pixels.as_chunks::<3>().0.par_iter().map(|&[r, g, b]| [level(r), level(g), level(b), 0]);
-    Canvas::new(picture.width, picture.height, pixels.collect())
+    Canvas::from_rows(picture.width, picture.height, |y, out| {
+        let row = picture.row(y).as_chunks::<3>().0;
+        out.iter_mut().zip(row).for_each(|(out, &[r, g, b])| *out = [level(r), level(g), level(b), 0]);
+    })
 }
 
 fn level(value: f32) -> u8 {
@@ -75,7 +77,7 @@ fn reflect(canvas: &Canvas, padding: Padding) -> Picture {
 }
 
 /// The index inside `0..len` when both ends are mirrors in the middle of a pixel.
-fn mirrored(i: i64, len: usize) -> usize {
+pub(crate) fn mirrored(i: i64, len: usize) -> usize {
     let period = (2 * (len as i64 - 1)).max(1);
     let i = i.rem_euclid(period);
     i.min(period - i) as usize % len
@@ -143,38 +145,19 @@ fn bounced(i: i64, len: usize) -> usize {
 }
 
 fn blur_columns(picture: &Picture, fade: &Fade, kernel: &[f64]) -> Picture {
-    let row_len = picture.width * 3;
+    let radius = kernel.len() as i64 - 1;
     let mut pixels = vec![0.0; picture.pixels.len()];
-    pixels.par_chunks_exact_mut(row_len).enumerate().for_each_init(
-        || vec![0.0f64; row_len],
-        |sums, (y, out)| {
-            // The horizontal pass reads a kernel's radius beyond what is shown.
-            for shown in Fade::shown(&fade.columns, fade.rows[y]) {
-                let first = shown.start.saturating_sub(kernel.len()) * 3;
-                let last = (shown.end + kernel.len()).min(picture.width) * 3;
-                if shown.is_empty() || first >= last {
-                    continue;
-                }
-                let row = |offset: i64| &picture.row(bounced(y as i64 + offset, picture.height))[first..last];
-                vectorised(|| {
-                    let sums = &mut sums[..last - first];
-                    sums.iter_mut().zip(row(0)).for_each(|(sum, &v)| *sum = f64::from(v) * kernel[0]);
-                    for (offset, &weight) in kernel.iter().enumerate().skip(1).rev() {
-                        add_pairs(sums, row(-(offset as i64)), row(offset as i64), weight);
-                    }
-                    out[first..last].iter_mut().zip(sums.iter()).for_each(|(out, &sum)| *out = sum as f32);
-                });
-            }
-        },
-    );
+    pixels.par_chunks_exact_mut(picture.width * 3).enumerate().for_each_init(Vec::new, |rows, (y, out)| {
+        rows.clear();
+        rows.extend((-radius..=radius).map(|offset| picture.row(bounced(y as i64 + offset, picture.height))));
+        // The horizontal pass reads a kernel's radius beyond what is shown.
+        for shown in Fade::shown(&fade.columns, fade.rows[y]).into_iter().filter(|shown| !shown.is_empty()) {
+            let first = shown.start.saturating_sub(kernel.len()) * 3;
+            let last = (shown.end + kernel.len()).min(picture.width) * 3;
+            weigh(kernel, &mut out[first..last], |tap| &rows[tap][first..last]);
+        }
+    });
     Picture { pixels, ..*picture }
-}
-
-#[inline(always)]
-fn add_pairs(sums: &mut [f64], before: &[f32], after: &[f32], weight: f64) {
-    for ((sum, &a), &b) in sums.iter_mut().zip(before).zip(after) {
-        *sum += (f64::from(a) + f64::from(b)) * weight;
-    }
 }
 
 fn blur_rows(picture: &Picture, fade: &Fade, kernel: &[f64]) -> Picture {
@@ -189,30 +172,45 @@ fn blur_rows(picture: &Picture, fade: &Fade, kernel: &[f64]) -> Picture {
             }
             let line = line.as_flattened();
             for shown in Fade::shown(&fade.columns, fade.rows[y]) {
-                let (first, last) = (shown.start * 3, shown.end * 3);
-                vectorised(|| blur_line(&line[first..last + radius * 6], kernel, &mut out[first..last]));
+                let out = &mut out[shown.start * 3..shown.end * 3];
+                weigh(kernel, out, |tap| &line[(shown.start + tap) * 3..(shown.end + tap) * 3]);
             }
         },
     );
     Picture { pixels, ..*picture }
 }
 
-/// Blurs a line whose ends are longer by the kernel's radius; a block at a time, so that the sums stay in registers.
+/// Sums that are kept in registers at a time.
+const BLOCK: usize = 16;
+
+/// Weighs `2 * radius + 1` lines, each as long as `out`, from the outermost pair to the middle, as SciPy does.
+fn weigh<'a>(kernel: &[f64], out: &mut [f32], line: impl Fn(usize) -> &'a [f32]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
+            for (i, out) in blocks.iter_mut().enumerate() {
+                *out = weigh_block(kernel, |tap| line(tap).as_chunks().0[i]);
+            }
+            let first = blocks.len() * BLOCK;
+            for (i, out) in rest.iter_mut().enumerate() {
+                [*out] = weigh_block(kernel, |tap| [line(tap)[first + i]]);
+            }
+        },
+    );
+}
+
 #[inline(always)]
-fn blur_line(line: &[f32], kernel: &[f64], out: &mut [f32]) {
-    const BLOCK: usize = 24;
-    let middle = (kernel.len() - 1) * 3;
-    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-        let mut sums = [0.0; BLOCK];
-        let sums = &mut sums[..out.len()];
-        let at = middle + block * BLOCK;
-        let part = |start: usize| &line[start..start + out.len()];
-        sums.iter_mut().zip(part(at)).for_each(|(sum, &v)| *sum = f64::from(v) * kernel[0]);
-        for (offset, &weight) in kernel.iter().enumerate().skip(1).rev() {
-            add_pairs(sums, part(at - offset * 3), part(at + offset * 3), weight);
+fn weigh_block<const N: usize>(kernel: &[f64], line: impl Fn(usize) -> [f32; N]) -> [f32; N] {
+    let radius = kernel.len() - 1;
+    let mut sums = line(radius).map(|value| f64::from(value) * kernel[0]);
+    for (offset, &weight) in kernel.iter().enumerate().skip(1).rev() {
+        let (before, after) = (line(radius - offset), line(radius + offset));
+        for i in 0..N {
+            sums[i] += (f64::from(before[i]) + f64::from(after[i])) * weight;
         }
-        out.iter_mut().zip(sums.iter()).for_each(|(out, &sum)| *out = sum as f32);
     }
+    sums.map(|sum| sum as f32)
 }
 
 /// `numpy.median` of one channel.
@@ -251,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_flat_picture_stays_flat_when_padded() {
-        let canvas = Canvas::new(7, 5, vec![[9, 200, 0, 0]; 35]);
+        let canvas = Canvas::from_rows(7, 5, |_, row| row.fill([9, 200, 0, 0]));
         let padded = pad(&canvas, Padding { left: 3, top: 20, right: 1, bottom: 4 }, 0.8);
         assert_eq!((padded.width, padded.height), (11, 29));
         assert!((0..29).all(|y| padded.row(y).iter().all(|p| *p == [9, 200, 0, 0])));

@@ -201,21 +201,24 @@ fn resize_rows(source: &[u8], width: usize, kernel: &Kernel) -> Vec<u8> {
 
 /// The horizontal pass over 16 rows at once; a pixel is three lanes.
 pub(crate) fn resize_lanes(wide: &[Lane], kernel: &Kernel, narrow: &mut [Lane]) {
-    vectorised(|| {
-        for (span, out) in kernel.spans.iter().zip(narrow.chunks_exact_mut(3)) {
-            let weights = &kernel.weights[span.weights.clone()];
-            let taps = &wide[span.start * 3..(span.start + weights.len()) * 3];
-            let mut sums = [[HALF; LANES]; 3];
-            for (pixel, &weight) in taps.chunks_exact(3).zip(weights) {
-                for (sum, lane) in sums.iter_mut().zip(pixel) {
-                    add_lane(sum, lane, weight);
+    vectorised(
+        #[inline(always)]
+        || {
+            for (span, out) in kernel.spans.iter().zip(narrow.chunks_exact_mut(3)) {
+                let weights = &kernel.weights[span.weights.clone()];
+                let taps = &wide[span.start * 3..(span.start + weights.len()) * 3];
+                let mut sums = [[HALF; LANES]; 3];
+                for (pixel, &weight) in taps.chunks_exact(3).zip(weights) {
+                    for (sum, lane) in sums.iter_mut().zip(pixel) {
+                        add_lane(sum, lane, weight);
+                    }
+                }
+                for (lane, sum) in out.iter_mut().zip(&sums) {
+                    *lane = sum.map(clip);
                 }
             }
-            for (lane, sum) in out.iter_mut().zip(&sums) {
-                *lane = sum.map(clip);
-            }
-        }
-    });
+        },
+    );
 }
 
 #[inline(always)]
@@ -239,13 +242,16 @@ pub(crate) fn resize_columns(source: &[u8], row_bytes: usize, kernel: &Kernel) -
         || vec![0; row_bytes],
         |sums: &mut Vec<i32>, (out, span)| {
             let rows = source[span.start * row_bytes..].chunks_exact(row_bytes);
-            vectorised(|| {
-                sums.fill(HALF);
-                for (row, &weight) in rows.zip(&kernel.weights[span.weights.clone()]) {
-                    sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += i32::from(value) * weight);
-                }
-                out.iter_mut().zip(sums.iter()).for_each(|(value, &sum)| *value = clip(sum));
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    sums.fill(HALF);
+                    for (row, &weight) in rows.zip(&kernel.weights[span.weights.clone()]) {
+                        sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += i32::from(value) * weight);
+                    }
+                    out.iter_mut().zip(sums.iter()).for_each(|(value, &sum)| *value = clip(sum));
+                },
+            );
         },
     );
     out

@@ -1,7 +1,7 @@
 //! Wider vector registers where the processor has them; the same arithmetic in the same order, so the same bytes.
 
-/// Runs `work` compiled for AVX2 when the processor has it. `work` has to be inlined to gain from that, so what it calls
-/// is marked `#[inline(always)]`. Fused multiply-add stays off: it would round differently.
+/// Runs `work` compiled for AVX2 when the processor has it. `work` has to be inlined to gain from that, so it and what it calls
+/// are marked `#[inline(always)]`. Fused multiply-add stays off: it would round differently.
 #[inline]
 pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]

@@ -45,41 +45,62 @@ impl QuadMap {
 
     /// Samples up to 16 rows into lanes, three for each pixel.
     pub(crate) fn sample_rows(&self, canvas: &Canvas, rows: Range<usize>, lanes: &mut [Lane]) {
-        vectorised(|| {
-            for (lane_idx, row) in rows.enumerate() {
-                let y = row as f64 + 0.5;
-                let down = self.down.map(|a| a * y);
-                for (column, lanes) in self.columns.iter().zip(lanes.chunks_exact_mut(3)) {
-                    let in_x = column.base[0] + down[0] + column.cross[0] * y;
-                    let in_y = column.base[1] + down[1] + column.cross[1] * y;
-                    let pixel = bilinear(canvas, in_x, in_y);
-                    lanes.iter_mut().zip(pixel).for_each(|(lane, value)| lane[lane_idx] = value);
+        let sampler = Sampler::new(canvas);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (lane_idx, row) in rows.enumerate() {
+                    let y = row as f64 + 0.5;
+                    let down = self.down.map(|a| a * y);
+                    for (column, lanes) in self.columns.iter().zip(lanes.as_chunks_mut::<3>().0) {
+                        let in_x = column.base[0] + down[0] + column.cross[0] * y;
+                        let in_y = column.base[1] + down[1] + column.cross[1] * y;
+                        let [r, g, b, _] = sampler.bilinear(in_x, in_y);
+                        (lanes[0][lane_idx], lanes[1][lane_idx], lanes[2][lane_idx]) = (r, g, b);
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 }
 
-/// One sample; in double precision, because the fraction is cut off.
-#[inline(always)]
-fn bilinear(canvas: &Canvas, x: f64, y: f64) -> [u8; 4] {
-    if !(x >= 0.0 && y >= 0.0 && x < canvas.width as f64 && y < canvas.height as f64) {
-        return [0; 4];
-    }
-    let (left, dx) = split(x - 0.5);
-    let (top, dy) = split(y - 0.5);
-    let columns = [left.max(0) as usize, ((left + 1) as usize).min(canvas.width - 1)];
-    let upper = canvas.row(top.max(0) as usize);
-    let lower = canvas.row(((top + 1) as usize).min(canvas.height - 1));
-    let across = |row: &[[u8; 4]]| mix(row[columns[0]].map(f64::from), row[columns[1]].map(f64::from), dx);
-    mix(across(upper), across(lower), dy).map(|v| v as u8)
+/// A canvas and its size as the sampling needs it.
+struct Sampler<'a> {
+    pixels: &'a [[u8; 4]],
+    stride: usize,
+    width: f64,
+    height: f64,
 }
 
-/// The whole number below and the rest.
+impl<'a> Sampler<'a> {
+    fn new(canvas: &'a Canvas) -> Self {
+        let (pixels, stride) = canvas.with_border();
+        Sampler { pixels, stride, width: canvas.width as f64, height: canvas.height as f64 }
+    }
+
+    /// One sample; in double precision, because the fraction is cut off.
+    #[inline(always)]
+    fn bilinear(&self, x: f64, y: f64) -> [u8; 4] {
+        if !(x >= 0.0 && y >= 0.0 && x < self.width && y < self.height) {
+            return [0; 4];
+        }
+        let (x, y) = (x - 0.5, y - 0.5);
+        let (left, top) = (x.floor(), y.floor());
+        // With the border the first pixel of the picture has the index 1, so that -1 exists.
+        let first = whole(top + 1.0) * self.stride + whole(left + 1.0);
+        let across = |i: usize| {
+            let pair = &self.pixels[i..i + 2];
+            mix(pair[0].map(f64::from), pair[1].map(f64::from), x - left)
+        };
+        mix(across(first), across(first + self.stride), y - top).map(|v| whole(v.floor()) as u8)
+    }
+}
+
+/// A whole number from 0 to 2³² as an integer. Added to 2⁵² it stands in the lowest bits, which is quicker to take than a
+/// conversion that minds every other number.
 #[inline(always)]
-fn split(value: f64) -> (i32, f64) {
-    let floor = value.floor();
-    (floor as i32, value - floor)
+fn whole(value: f64) -> usize {
+    (value + 4_503_599_627_370_496.0).to_bits() as u32 as usize
 }
 
 #[inline(always)]

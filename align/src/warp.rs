@@ -20,6 +20,35 @@ pub(crate) struct Warped {
 /// Four lanes, three of them colours.
 pub(crate) type Pixel = [f32; 4];
 
+/// What can be warped: a picture that gives its rows as `f32` pixels.
+pub(crate) trait Source: Sync {
+    /// Width and height, at least 1 each.
+    fn size(&self) -> [usize; 2];
+
+    /// Writes a row to `out`, which is as long as the picture is wide.
+    fn read_row(&self, y: usize, out: &mut [Pixel]);
+}
+
+impl Source for Canvas {
+    fn size(&self) -> [usize; 2] {
+        [self.width, self.height]
+    }
+
+    fn read_row(&self, y: usize, out: &mut [Pixel]) {
+        out.iter_mut().zip(self.row(y)).for_each(|(out, pixel)| *out = pixel.map(f32::from));
+    }
+}
+
+impl Source for Warped {
+    fn size(&self) -> [usize; 2] {
+        [self.width, self.height]
+    }
+
+    fn read_row(&self, y: usize, out: &mut [Pixel]) {
+        out.copy_from_slice(&self.pixels[y * self.width..(y + 1) * self.width]);
+    }
+}
+
 impl Warped {
     /// Rounds to 8 bits.
     pub(crate) fn to_image(&self) -> RgbImage {
@@ -48,7 +77,7 @@ pub(crate) fn level(value: f32) -> u8 {
 
 /// Makes a picture of `size` (width, height) pixels, each from where `source_from_out` says. The edge pixels of the source
 /// go on for ever.
-pub(crate) fn warp(source: &Canvas, source_from_out: &Affine, size: [u32; 2]) -> Warped {
+pub(crate) fn warp(source: &impl Source, source_from_out: &Affine, size: [u32; 2]) -> Warped {
     if source_from_out.y_step.y.abs() < source_from_out.x_step.y.abs() {
         return warp_upright(source, &source_from_out.transposed(), [size[1], size[0]]).transposed();
     }
@@ -56,17 +85,18 @@ pub(crate) fn warp(source: &Canvas, source_from_out: &Affine, size: [u32; 2]) ->
 }
 
 /// The same for a map that keeps down more down than sideways.
-fn warp_upright(source: &Canvas, map: &Affine, [width, height]: [u32; 2]) -> Warped {
+fn warp_upright(source: &impl Source, map: &Affine, [width, height]: [u32; 2]) -> Warped {
     let (width, height) = (width as usize, height as usize);
     let across = Lanczos::new(map.determinant() / map.y_step.y);
     let down = Lanczos::new(map.y_step.y);
-    let (first_row, rows) = rows_needed(map, [width, height], &down, source.height);
+    let [source_width, source_height] = source.size();
+    let (first_row, rows) = rows_needed(map, [width, height], &down, source_height);
     let mut narrow = vec![[0.0; 4]; rows * width];
     narrow.par_chunks_exact_mut(width).enumerate().for_each_init(
-        || vec![[0.0; 4]; source.width],
+        || vec![[0.0; 4]; source_width],
         |line, (i, out)| {
             let y = first_row + i;
-            line.iter_mut().zip(source.row(y)).for_each(|(out, pixel)| *out = pixel.map(f32::from));
+            source.read_row(y, line);
             // Where in this row the output column 0 lies, and how far a step to the next column leads.
             let turn = (y as f64 - map.origin.y) / map.y_step.y;
             let start = map.origin.x + map.y_step.x * turn;
@@ -169,12 +199,13 @@ fn add(sum: Pixel, tap: &Pixel, weight: f32) -> Pixel {
 mod tests {
     use super::*;
 
-    fn canvas(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3]) -> Canvas {
-        let pixels = (0..width * height).map(|i| {
-            let [r, g, b] = pixel(i % width, i / width);
-            [r, g, b, 0]
-        });
-        Canvas::new(width, height, pixels.collect())
+    fn canvas(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3] + Sync) -> Canvas {
+        Canvas::from_rows(width, height, |y, row| {
+            row.iter_mut().enumerate().for_each(|(x, out)| {
+                let [r, g, b] = pixel(x, y);
+                *out = [r, g, b, 0];
+            });
+        })
     }
 
     fn noise(x: usize, y: usize) -> [u8; 3] {

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
+mod align;
 mod blend;
 mod convert;
 mod dataset;
@@ -32,6 +33,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Cut the faces out of photos, framed as in FFHQ
+    Align(align::AlignArgs),
     /// Render images from seeds or from projected latents
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
@@ -59,6 +62,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         memory::keep_freed_memory();
         match self.command {
+            Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
             Command::Blend(args) => args.run(),

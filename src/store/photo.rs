@@ -22,7 +22,7 @@ pub const MAX_PIXELS: u64 = 200_000_000;
 /// What a decoder may ask for; enough for [`MAX_PIXELS`] with four channels of 16 bits.
 const MAX_DECODED_BYTES: u64 = 1_700_000_000;
 /// Files that are longer than this are not pictures.
-const MAX_FILE_BYTES: u64 = 1 << 30;
+pub const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// A picture with three channels of 8 bits, upright, and where it came from.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,7 +23,7 @@ pub(super) type Shape = [f32; COORDINATES];
 
 /// The landmark model, in memory.
 pub struct LandmarkModel {
-    pub(super) mean: Shape,
+    pub(super) mean: Box<Shape>,
     pub(super) stages: Vec<Stage>,
 }
 
@@ -75,7 +75,7 @@ impl LandmarkModel {
         if reader.integer()? != 1 {
             return Err(reader.corrupt("this is no shape predictor of version 1"));
         }
-        let mean = shape(&mut reader)?;
+        let mean = Box::new(shape(&mut reader)?);
         let n_stages = reader.count(2)?;
         let mut stages = (0..n_stages).map(|_| forest(&mut reader)).collect::<Result<Vec<Stage>>>()?;
         probe_landmarks(&mut reader, &mut stages)?;

@@ -10,7 +10,7 @@ impl LandmarkModel {
     /// Finds the landmarks of the face in a box of the photo. Pixels outside the photo count as black.
     pub fn landmarks(&self, photo: &RgbImage, rect: &Rect) -> Landmarks {
         let place = Placement::new(rect);
-        let mut shape = self.mean;
+        let mut shape = *self.mean;
         let mut levels = Vec::new();
         for stage in &self.stages {
             look(stage, &turn(&self.mean, &shape), &shape, |at| level(photo, place.in_photo(at)), &mut levels);
@@ -110,7 +110,7 @@ mod tests {
         let splits = [Split { brighter: 0, darker: 1, threshold: 10.0 }].into();
         let tree = Tree { splits, leaves: [step(0.1), step(-0.1)].into() };
         let probes = vec![Probe { landmark: 0, offset: [0.0; 2] }, Probe { landmark: 0, offset: [1.0, 0.0] }];
-        LandmarkModel { mean: face(), stages: vec![Stage { trees: vec![tree], probes }] }
+        LandmarkModel { mean: Box::new(face()), stages: vec![Stage { trees: vec![tree], probes }] }
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
         if exponent.abs() >= NOT_FINITE {
             return Err(self.corrupt("a number that is not finite"));
         }
-        let value = (mantissa as f64 * 2f64.powi(exponent as i32)) as f32;
+        let value = (mantissa as f64 * power_of_two(exponent)) as f32;
         if value.is_finite() { Ok(value) } else { Err(self.corrupt("a number that is too large")) }
     }
 
@@ -86,6 +86,15 @@ impl<'a> Reader<'a> {
             0 => Ok(()),
             count => Err(ModelError::TrailingBytes { count }),
         }
+    }
+}
+
+/// Two to the exponent; 0 below the normal numbers and infinite above, as for an `f32` it comes to the same.
+fn power_of_two(exponent: i64) -> f64 {
+    match exponent {
+        -1022..=1023 => f64::from_bits(((exponent + 1023) as u64) << 52),
+        ..-1022 => 0.0,
+        _ => f64::INFINITY,
     }
 }
 
@@ -120,6 +129,14 @@ mod tests {
         let infinity = [1, 0, 2, 0x00, 0x7d];
         assert!(matches!(Reader::new(&infinity).number(), Err(ModelError::Corrupt { .. })));
         assert!(matches!(Reader::new(&[1, 1, 1, 128]).number(), Err(ModelError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn powers_of_two_are_exact() {
+        for exponent in [-1022, -60, -1, 0, 1, 77, 1023] {
+            assert_eq!(power_of_two(exponent), 2f64.powi(exponent as i32));
+        }
+        assert_eq!((power_of_two(-1100), power_of_two(1024)), (0.0, f64::INFINITY));
     }
 
     #[test]
