@@ -6,7 +6,7 @@ use candle_nn::VarBuilder;
 
 use crate::error::Result;
 use crate::grad::Dual;
-use crate::ops::{self, Activation, BiasAct, Filter, Orientation, ResampleConv};
+use crate::ops::{self, Activation, BiasAct, Filter, Orientation, Precision, ResampleConv};
 
 /// Fully connected layer `[N, I]` → `[N, O]` with bias and activation.
 #[derive(Clone, Debug)]
@@ -91,10 +91,16 @@ impl Conv {
         Ok(Conv { weight: weight.into(), bias: None, filter: filter.clone(), conv, act: spec.act })
     }
 
+    /// Changes the precision that the layer computes in.
+    pub(crate) fn set_precision(&mut self, precision: Precision) {
+        self.conv.precision = precision;
+    }
+
     pub(crate) fn forward(&self, x: &Dual) -> Result<Dual> {
         let (_outputs, inputs, kh, kw) = self.weight.dims4()?;
         let weight = self.weight.scale(1.0 / ((inputs * kh * kw) as f64).sqrt())?;
+        let weight = self.conv.precision.round(&weight)?;
         let y = ops::conv2d_resample(x, &weight, &self.filter, &self.conv)?;
-        ops::bias_act(&y, self.bias.as_ref(), &self.act)
+        self.conv.precision.bias_act(&y, self.bias.as_ref(), &self.act)
     }
 }
