@@ -9,11 +9,12 @@ use support::{Golden, beside, largest, read};
 use toonify_networks::grad::Dual;
 use toonify_networks::latent::WPlus;
 use toonify_networks::ops::{
-    Activation, BiasAct, Demodulation, Filter, ModulatedConv, Orientation, conv2d_resample, half_precision,
+    Activation, BiasAct, Demodulation, Filter, ModulatedConv, Orientation, ResampleConv, conv2d_resample,
+    half_precision,
 };
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{
-    Architecture, Channels, Features, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Precision, Resolution,
+    Architecture, Arithmetic, Channels, Features, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution,
     Weights,
 };
 
@@ -28,9 +29,9 @@ fn mean_difference(a: &Tensor, b: &Tensor) -> f64 {
 /// The first image of the golden's batch, of which only this one was kept: the same image twice, as a batch of two takes
 /// the same form of the modulated convolution. Starts from the published features of the last block in single precision,
 /// because their last bits decide which way some of them round (docs/decisions/0012).
-fn render(golden: &Golden, generator: &Generator, precision: Precision) -> Tensor {
+fn render(golden: &Golden, generator: &Generator, arithmetic: Arithmetic) -> Tensor {
     let twice = |tensor: Tensor| Dual::from(Tensor::cat(&[&tensor, &tensor], 0).unwrap());
-    let generator = generator.clone().with_precision(precision);
+    let generator = generator.clone().with_arithmetic(arithmetic);
     let ws = twice(golden.ws("w_psi1", &generator).narrow(0, 1).unwrap().tensor().clone());
     let (single, half): (Vec<_>, Vec<_>) =
         generator.synthesis.blocks().iter().partition(|block| !generator.config().is_half(block.resolution()));
@@ -50,8 +51,8 @@ fn check(folder: &str, allowed: f64) {
     let (golden, checkpoint) = (Golden::load(&folder), read(&folder.join("network.pkl")));
     let generator = Generator::from_weights(&checkpoint.config, &checkpoint.ema).unwrap();
     let expected = golden.get(IMAGE);
-    let single = mean_difference(&render(&golden, &generator, Precision::Single), &expected);
-    let half = mean_difference(&render(&golden, &generator, Precision::Half), &expected);
+    let single = mean_difference(&render(&golden, &generator, Arithmetic::Single), &expected);
+    let half = mean_difference(&render(&golden, &generator, Arithmetic::Half), &expected);
     println!("{}: single {single:.2e}, half {half:.2e}", golden.name);
     assert!(half <= allowed, "{}: off by {half:e} in half precision, by {single:e} in single", golden.name);
     assert!(single > 5e-4, "{}: {single:e} in single precision, so this image proves nothing", golden.name);
@@ -142,9 +143,9 @@ fn half_precision_changes_nothing_where_no_block_is_marked_for_it() {
     let generator = small(Architecture::Skip, 0);
     let ws = latents(2, &generator);
     let single = generator.render(&ws, &Noise::Const).unwrap();
-    let half = generator.clone().with_precision(Precision::Half).render(&ws, &Noise::Const).unwrap();
+    let half = generator.clone().with_arithmetic(Arithmetic::Half).render(&ws, &Noise::Const).unwrap();
     assert_eq!(largest(&(half - &single).unwrap()), 0.0);
-    let back = generator.with_precision(Precision::Half).with_precision(Precision::Single);
+    let back = generator.with_arithmetic(Arithmetic::Half).with_arithmetic(Arithmetic::Single);
     assert_eq!(largest(&(back.render(&ws, &Noise::Const).unwrap() - &single).unwrap()), 0.0);
 }
 
@@ -154,7 +155,7 @@ fn half_precision_stays_near_single_precision_in_every_architecture_alone_and_in
         let generator = small(architecture, 2);
         let ws = latents(3, &generator);
         let single = generator.render(&ws, &Noise::Const).unwrap();
-        let generator = generator.with_precision(Precision::Half);
+        let generator = generator.with_arithmetic(Arithmetic::Half);
         let batch = generator.render(&ws, &Noise::Const).unwrap();
         let alone = (0..3).map(|n| generator.render(&ws.narrow(n, 1).unwrap(), &Noise::Const).unwrap());
         let alone = Tensor::cat(&alone.collect::<Vec<_>>(), 0).unwrap();
@@ -208,13 +209,13 @@ fn an_up_sampling_convolution_in_half_precision_is_the_single_one_but_for_roundi
     for (taps, kernel) in [(vec![1.0, 3.0, 3.0, 1.0], 3), (vec![1.0, 2.0, 1.0], 3), (vec![1.0], 3), (vec![1.0; 4], 1)] {
         let (x, weight) = (tensor([2, 5, 7, 6]), tensor([3, 5, kernel, kernel]));
         let filter = Filter::new(&taps).unwrap();
-        let single = toonify_networks::ops::ResampleConv {
+        let single = ResampleConv {
             up: 2,
             padding: [(kernel / 2) as isize; 4],
             orientation: Orientation::Convolution,
             ..Default::default()
         };
-        let half = toonify_networks::ops::ResampleConv { precision: Precision::Half, ..single };
+        let half = ResampleConv { arithmetic: Arithmetic::Half, ..single };
         let [single, half] = [single, half].map(|spec| conv2d_resample(&x, &weight, &filter, &spec).unwrap());
         let difference = largest(&(half.value() - single.value()).unwrap());
         assert!(difference < 4e-3 * largest(single.value()), "{taps:?}: {difference:e}");

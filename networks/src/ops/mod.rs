@@ -4,6 +4,7 @@
 //! against it. Tensors are `[N, C, H, W]`; paddings are `[x0, x1, y0, y1]`: left, right, top, bottom.
 
 pub mod activation;
+pub mod arithmetic;
 pub mod bias_act;
 pub mod conv;
 pub mod filter;
@@ -13,20 +14,19 @@ pub mod minibatch_std;
 pub mod modulated_conv;
 pub mod normalize;
 pub mod peak;
-pub mod precision;
 mod real;
 pub mod resample_conv;
 pub(crate) mod softplus;
 pub mod upfirdn2d;
 
 pub use activation::Activation;
+pub use arithmetic::Arithmetic;
 pub use bias_act::{BiasAct, bias_act, bias_act_along};
 pub use conv::{Convolution, conv_transpose2d, conv2d};
 pub use filter::{Filter, FilterForm, FilterSetup, Normalization};
 pub use minibatch_std::minibatch_std;
 pub use modulated_conv::{Demodulation, ModulatedConv, modulated_conv2d};
 pub use normalize::normalize_2nd_moment;
-pub use precision::Precision;
 pub use resample_conv::{ResampleConv, conv2d_resample};
 pub use upfirdn2d::{Resample, downsample2d, filter2d, upfirdn2d, upsample2d};
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::ops::conv::reference::flipped;
 use crate::ops::upfirdn2d::{Resample, down_padding, up_padding};
-use crate::ops::{Convolution, Filter, Orientation, Precision};
+use crate::ops::{Arithmetic, Convolution, Filter, Orientation};
 
 /// What [`conv2d_resample`] does besides the convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,8 +24,8 @@ pub struct ResampleConv {
     pub orientation: Orientation,
     /// Which way round the resampling filter lies.
     pub filter_orientation: Orientation,
-    /// In which precision the steps are computed.
-    pub precision: Precision,
+    /// How the steps are computed.
+    pub arithmetic: Arithmetic,
 }
 
 impl Default for ResampleConv {
@@ -37,7 +37,7 @@ impl Default for ResampleConv {
             groups: 1,
             orientation: Orientation::Correlation,
             filter_orientation: Orientation::Convolution,
-            precision: Precision::Single,
+            arithmetic: Arithmetic::Single,
         }
     }
 }
@@ -92,10 +92,10 @@ struct Steps<'a> {
 impl Steps<'_> {
     fn convolve(&self, x: &Dual, weight: &Dual, stride: usize, padding: [isize; 4]) -> Result<Dual> {
         let spec = Convolution { stride, padding, groups: self.spec.groups };
-        let precision = self.spec.precision;
+        let arithmetic = self.spec.arithmetic;
         match self.spec.orientation {
-            Orientation::Correlation => precision.conv2d(x, weight, &spec),
-            Orientation::Convolution => precision.conv2d(x, &weight.linear(flipped)?, &spec),
+            Orientation::Correlation => arithmetic.conv2d(x, weight, &spec),
+            Orientation::Convolution => arithmetic.conv2d(x, &weight.linear(flipped)?, &spec),
         }
     }
 
@@ -105,18 +105,18 @@ impl Steps<'_> {
 
     /// Filters at full resolution; `up` is the factor whose inserted zeros the gain makes up for.
     fn blur(&self, x: &Dual, padding: [isize; 4], up: usize) -> Result<Dual> {
-        self.spec.precision.upfirdn2d(x, self.filter, &Resample { padding, gain: (up * up) as f64, ..self.resample() })
+        self.spec.arithmetic.upfirdn2d(x, self.filter, &Resample { padding, gain: (up * up) as f64, ..self.resample() })
     }
 
     fn decimate(&self, x: &Dual, padding: [isize; 4]) -> Result<Dual> {
         let down = (self.spec.down, self.spec.down);
-        self.spec.precision.upfirdn2d(x, self.filter, &Resample { down, padding, ..self.resample() })
+        self.spec.arithmetic.upfirdn2d(x, self.filter, &Resample { down, padding, ..self.resample() })
     }
 
     fn enlarge(&self, x: &Dual) -> Result<Dual> {
         let up = self.spec.up;
         let spec = Resample { up: (up, up), padding: self.padding, gain: (up * up) as f64, ..self.resample() };
-        self.spec.precision.upfirdn2d(x, self.filter, &spec)
+        self.spec.arithmetic.upfirdn2d(x, self.filter, &spec)
     }
 
     /// Transposed convolution in steps of the factor, then the filter: the padding is shared out between the two.
@@ -130,8 +130,8 @@ impl Steps<'_> {
         let spec = Convolution { stride: self.spec.up, padding, groups: self.spec.groups };
         // Laying the kernel down as it is stored is a convolution in the mathematical sense.
         let y = match self.spec.orientation {
-            Orientation::Convolution => self.spec.precision.conv_transpose2d(x, weight, &spec)?,
-            Orientation::Correlation => self.spec.precision.conv_transpose2d(x, &weight.linear(flipped)?, &spec)?,
+            Orientation::Convolution => self.spec.arithmetic.conv_transpose2d(x, weight, &spec)?,
+            Orientation::Correlation => self.spec.arithmetic.conv_transpose2d(x, &weight.linear(flipped)?, &spec)?,
         };
         self.blur(&y, [x0 + crop_x, x1 + crop_x, y0 + crop_y, y1 + crop_y], self.spec.up)
     }

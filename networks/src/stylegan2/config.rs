@@ -179,7 +179,7 @@ pub struct GeneratorConfig {
     /// Bound on the output of every convolution.
     pub conv_clamp: Option<f64>,
     /// How many of the highest resolutions the published code runs in half precision (here: only when
-    /// [`Generator::with_precision`](crate::stylegan2::Generator::with_precision) asks for it).
+    /// [`Generator::with_arithmetic`](crate::stylegan2::Generator::with_arithmetic) asks for it).
     pub num_fp16_res: usize,
     /// Whether noise is added after the convolutions.
     pub use_noise: bool,

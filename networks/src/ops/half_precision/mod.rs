@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
-use crate::ops::BiasAct;
+use crate::ops::{BiasAct, expect_shape};
 
 pub use modulated_conv::modulated_conv2d;
 
@@ -67,11 +67,14 @@ pub(crate) fn constant(x: &Dual) -> Result<&Tensor> {
 /// x `[N, C, H, W]`, bias `[C]` → as x
 ///
 /// # Errors
-/// [`Error::Value`] where gradients are wanted.
+/// As [`bias_act`](crate::ops::bias_act), and [`Error::Value`] where gradients are wanted.
 pub fn bias_act(x: &Dual, bias: Option<&Dual>, spec: &BiasAct) -> Result<Dual> {
+    spec.check()?;
+    let (_n, channels, _h, _w) = x.dims4()?;
     let x = match bias {
         Some(bias) => {
-            let bias = map(constant(bias)?, |b| b)?.reshape((1, (), 1, 1))?;
+            expect_shape("bias", bias.value(), &[channels])?;
+            let bias = map(constant(bias)?, |b| b)?.reshape((1, channels, 1, 1))?;
             map(&constant(x)?.broadcast_add(&bias)?, |x| x)?
         }
         None => constant(x)?.clone(),

@@ -10,7 +10,7 @@ use super::{constant, map};
 use crate::error::Result;
 use crate::grad::Dual;
 use crate::ops::modulated_conv::EPSILON;
-use crate::ops::{Demodulation, ModulatedConv, Precision, ResampleConv, conv2d_resample, expect_shape};
+use crate::ops::{Arithmetic, Demodulation, ModulatedConv, ResampleConv, conv2d_resample, expect_shape};
 
 /// [`modulated_conv2d`](crate::ops::modulated_conv2d) on numbers of half precision; weight, styles and noise come in
 /// single precision.
@@ -100,7 +100,7 @@ impl Layer<'_> {
     }
 
     fn convolve(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let spec = ResampleConv { precision: Precision::Half, ..self.spec.resample_conv() };
+        let spec = ResampleConv { arithmetic: Arithmetic::Half, ..self.spec.resample_conv() };
         Ok(conv2d_resample(&x.into(), &weight.into(), self.spec.filter, &spec)?.into_value())
     }
 }
