@@ -6,7 +6,8 @@
 //! 4. [`style_mix`]: layers of one face on another;
 //! 5. [`blend`]: two generators to one;
 //! 6. [`grid`]: latents through every blend of two generators;
-//! 7. [`demo`]: a blend grid from nothing.
+//! 7. [`dataset`]: training sets, made, checked, shown and divided;
+//! 8. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
@@ -14,6 +15,7 @@
 pub mod blend;
 pub mod cli;
 pub mod convert;
+pub mod dataset;
 pub mod demo;
 pub mod events;
 pub mod generate;

@@ -1,4 +1,4 @@
-//! Tiny checkpoints of every kind, made by `tests/reference/checkpoints/make.py`: each tensor is compared, bit for bit,
+//! Tiny checkpoints of every kind, made by `tests/make/checkpoints.py`: each tensor is compared, bit for bit,
 //! with numbers that follow from its name.
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
@@ -10,7 +10,7 @@ use checkpoint_support::{all_bits, tiny};
 use toonify_networks::checkpoint::{Checkpoint, ImportReport, Kind, Parts, open};
 use toonify_networks::stylegan2::{Architecture, Layer, TensorName};
 
-/// The numbers of `make.py`: exact in single precision, decided by network, name and index.
+/// The numbers of `checkpoints.py`: exact in single precision, decided by network, name and index.
 fn values(name: &str, shape: &[usize]) -> Vec<u32> {
     let start = u64::from(crc32fast::hash(name.as_bytes()));
     let count = shape.iter().product::<usize>() as u64;

@@ -2,10 +2,12 @@
 
 mod blend;
 mod convert;
+mod dataset;
 mod demo;
 mod generate;
 mod grid;
 mod inspect;
+mod memory;
 mod numbers;
 mod style_mix;
 pub mod suggest;
@@ -42,6 +44,9 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
     Convert(convert::ConvertArgs),
+    /// Make, check, show or divide a training set
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
 }
@@ -52,6 +57,7 @@ impl Cli {
     /// # Errors
     /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
     pub fn run(self) -> Result<()> {
+        memory::keep_freed_memory();
         match self.command {
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
@@ -59,6 +65,7 @@ impl Cli {
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Dataset(command) => command.run(),
             Command::Demo(args) => args.run(),
         }
     }

@@ -2,8 +2,12 @@
 
 pub mod animation;
 pub mod atomic;
+pub mod bundle;
+pub mod bundle_writer;
 pub mod checkpoint;
 pub mod folder;
 pub mod latents;
 pub mod page;
+pub mod photo;
 pub mod picture;
+pub mod shared_file;

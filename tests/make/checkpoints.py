@@ -1,6 +1,6 @@
 """Makes tiny checkpoints of every kind (8 px, 4 channels) with the structure of the published files.
 
-    python make.py            needs only numpy; writes beside itself
+    python tests/make/checkpoints.py    needs only numpy; writes to tests/reference/checkpoints
 
 No published program is involved: classes are stand-ins that exist for their names. Each number follows from the
 network, the canonical name of its tensor and its index (`values`), so that a reader can compute what it has to find;
@@ -392,4 +392,4 @@ FILES = {
 
 if __name__ == "__main__":
     for file_name, make in FILES.items():
-        (Path(__file__).parent / file_name).write_bytes(make())
+        (Path(__file__).parent.parent / "reference" / "checkpoints" / file_name).write_bytes(make())

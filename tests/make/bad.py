@@ -1,6 +1,6 @@
 """Makes small files that have to be refused, each for one reason.
 
-    python make.py            needs only numpy; uses ../reference/checkpoints/make.py
+    python tests/make/bad.py    needs only numpy; writes to tests/bad, with the help of checkpoints.py beside it
 """
 
 import collections
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "reference" / "checkpoints"))
-import make as good  # noqa: E402
+sys.path.insert(0, str(HERE))
+import checkpoints as good  # noqa: E402
 
 NUMBERS = np.ones(4, np.float32)
 HUGE = 1 << 60
@@ -162,4 +162,4 @@ def tf_triple_of(value):
 
 if __name__ == "__main__":
     for file_name, made in FILES.items():
-        (HERE / file_name).write_bytes(made())
+        (HERE.parent / "bad" / file_name).write_bytes(made())
