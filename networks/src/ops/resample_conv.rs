@@ -50,7 +50,7 @@ impl Default for ResampleConv {
 ///
 /// # Errors
 /// [`Error::Value`] for a factor of 0, and as [`conv2d`](crate::ops::conv2d) and
-/// [`upfirdn2d`](crate::ops::upfirdn2d).
+/// [`upfirdn2d`](crate::ops::upfirdn2d()).
 pub fn conv2d_resample(x: &Dual, weight: &Dual, filter: &Filter, spec: &ResampleConv) -> Result<Dual> {
     if spec.up == 0 || spec.down == 0 {
         return Err(Error::value("resampling factor", 0, "at least 1"));

@@ -61,13 +61,13 @@ pub(crate) fn constant(x: &Dual) -> Result<&Tensor> {
     Ok(x.value())
 }
 
-/// [`bias_act`](crate::ops::bias_act) with a rounding after each of its steps.
+/// [`bias_act`](crate::ops::bias_act()) with a rounding after each of its steps.
 ///
 /// # Shapes
 /// x `[N, C, H, W]`, bias `[C]` → as x
 ///
 /// # Errors
-/// As [`bias_act`](crate::ops::bias_act), and [`Error::Value`] where gradients are wanted.
+/// As [`bias_act`](crate::ops::bias_act()), and [`Error::Value`] where gradients are wanted.
 pub fn bias_act(x: &Dual, bias: Option<&Dual>, spec: &BiasAct) -> Result<Dual> {
     spec.check()?;
     let (_n, channels, _h, _w) = x.dims4()?;
@@ -81,7 +81,7 @@ pub fn bias_act(x: &Dual, bias: Option<&Dual>, spec: &BiasAct) -> Result<Dual> {
     };
     let gain = spec.gain() as f32;
     let clamp = spec.clamp.map_or(f32::INFINITY, |clamp| rounded(clamp as f32));
-    let finish = |y: f32| if gain == 1.0 { y } else { rounded(y * gain) }.clamp(-clamp, clamp);
+    let finish = |y: f32| rounded(y * gain).clamp(-clamp, clamp);
     let y = match spec.activation.negative_slope(spec.alpha) {
         Some(slope) => {
             let slope = slope as f32;
@@ -95,6 +95,21 @@ pub fn bias_act(x: &Dual, bias: Option<&Dual>, spec: &BiasAct) -> Result<Dual> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::Activation;
+
+    #[test]
+    fn bias_slope_gain_and_clamp_each_round() {
+        let tensor = |values: &[f32]| Tensor::new(values, &candle_core::Device::Cpu).unwrap();
+        let check = |activation: Activation, clamp: f64, expected: [f32; 3]| {
+            let x = tensor(&[1.0, -3.0, 2048.0]).reshape((1, 1, 1, 3)).unwrap();
+            let act = BiasAct { clamp: Some(clamp), ..BiasAct::new(activation) };
+            let y = bias_act(&x.into(), Some(&tensor(&[1.0004]).into()), &act).unwrap();
+            assert_eq!(y.value().flatten_all().unwrap().to_vec1::<f32>().unwrap(), expected);
+        };
+        // The bias rounds to 1, 2049 to 2048, 0.2 · -2 to -0.39990234, and times √2 each of them once more.
+        check(Activation::Lrelu, 1e4, [2.828125, -0.5654297, 2896.0]);
+        check(Activation::Linear, 2047.3, [2.0, -2.0, 2047.0]);
+    }
 
     #[test]
     fn rounding_gives_the_nearest_number_and_the_even_one_half_way() {

@@ -12,7 +12,7 @@ use crate::grad::Dual;
 use crate::ops::modulated_conv::EPSILON;
 use crate::ops::{Arithmetic, Demodulation, ModulatedConv, ResampleConv, conv2d_resample, expect_shape};
 
-/// [`modulated_conv2d`](crate::ops::modulated_conv2d) on numbers of half precision; weight, styles and noise come in
+/// [`modulated_conv2d`](crate::ops::modulated_conv2d()) on numbers of half precision; weight, styles and noise come in
 /// single precision.
 ///
 /// # Shapes
