@@ -1,6 +1,11 @@
 //! Half precision on request: the roundings are those of the published code on a CPU.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may read files and fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests read files and fail loudly"
+)]
 
 mod support;
 
