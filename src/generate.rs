@@ -6,7 +6,7 @@ use anyhow::Result;
 use candle_core::Device;
 use image::{DynamicImage, RgbImage};
 use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
-use toonify_networks::stylegan2::{Generator, GeneratorConfig};
+use toonify_networks::stylegan2::{Arithmetic, Generator, GeneratorConfig};
 
 use crate::events::{Event, Sink};
 use crate::pixels::{self, Rounding};
@@ -23,6 +23,8 @@ pub struct GeneratePlan {
     pub source: Source,
     /// Noise of the synthesis network.
     pub noise: NoiseMode,
+    /// Arithmetic of the blocks that the checkpoint marks for half precision.
+    pub arithmetic: Arithmetic,
     /// Folder for the images; made when it is not there.
     pub outdir: PathBuf,
     /// Whether all images also go into one sheet, `grid.png`.
@@ -78,7 +80,7 @@ struct Item {
 /// # Errors
 /// When the checkpoint or the latents cannot be read or do not fit, or an image cannot be written.
 pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
-    let generator = render::generator(&plan.network)?;
+    let generator = render::generator(&plan.network, plan.arithmetic)?;
     let (ws, items) = latents_of(&plan.source, &generator, sink)?;
     folder::create(&plan.outdir)?;
 
@@ -86,9 +88,9 @@ pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
     let mut outcome = Generated { images: Vec::new(), grid: None, resolution: config.resolution.px() };
     let mut cells = Vec::new();
     sink.event(&Event::Started { what: format!("rendering from `{}`", plan.network.display()) });
-    let step = match plan.noise {
-        NoiseMode::Random => 1,
-        NoiseMode::Const | NoiseMode::None => batch_size(config),
+    let step = match (plan.noise, plan.arithmetic) {
+        (NoiseMode::Random, _) | (_, Arithmetic::Half) => 1, // the published tool renders one at a time, which shows
+        (NoiseMode::Const | NoiseMode::None, Arithmetic::Single) => batch_size(config),
     };
     for start in (0..items.len()).step_by(step) {
         let batch = &items[start..items.len().min(start + step)];

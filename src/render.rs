@@ -7,19 +7,20 @@ use candle_core::{Device, Tensor};
 use toonify_networks::checkpoint::Parts;
 use toonify_networks::latent::one_hot;
 use toonify_networks::random::RandomState;
-use toonify_networks::stylegan2::{Generator, GeneratorConfig, Noise};
+use toonify_networks::stylegan2::{Arithmetic, Generator, GeneratorConfig, Noise};
 
 use crate::events::{Event, Sink};
 use crate::store::checkpoint;
 
-/// Builds the averaged generator of a checkpoint file.
+/// Builds the averaged generator of a checkpoint file; `arithmetic` is for the blocks that it marks for half precision.
 ///
 /// # Errors
 /// When the file is no checkpoint that is known; the message names it.
-pub fn generator(path: &Path) -> Result<Generator> {
+pub fn generator(path: &Path, arithmetic: Arithmetic) -> Result<Generator> {
     let checkpoint = checkpoint::read(path, Parts::GeneratorEma)?;
-    Generator::from_weights(&checkpoint.config, &checkpoint.ema)
-        .with_context(|| format!("cannot build the generator of `{}`", path.display()))
+    let generator = Generator::from_weights(&checkpoint.config, &checkpoint.ema)
+        .with_context(|| format!("cannot build the generator of `{}`", path.display()))?;
+    Ok(generator.with_arithmetic(arithmetic))
 }
 
 /// Noise of the synthesis network.

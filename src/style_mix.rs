@@ -8,7 +8,7 @@ use anyhow::Result;
 use candle_core::Device;
 use image::DynamicImage;
 use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
-use toonify_networks::stylegan2::Generator;
+use toonify_networks::stylegan2::{Arithmetic, Generator};
 
 use crate::events::{Event, Sink};
 use crate::pixels::{self, Rounding};
@@ -33,6 +33,8 @@ pub struct StyleMixPlan {
     pub class: Option<usize>,
     /// Noise of the synthesis network.
     pub noise: NoiseMode,
+    /// Arithmetic of the blocks that the checkpoint marks for half precision.
+    pub arithmetic: Arithmetic,
     /// Folder for the images; made when it is not there.
     pub outdir: PathBuf,
 }
@@ -51,7 +53,7 @@ pub struct StyleMixed {
 /// # Errors
 /// When the checkpoint cannot be read, a layer does not exist, or an image cannot be written.
 pub fn run(plan: &StyleMixPlan, sink: &mut dyn Sink) -> Result<StyleMixed> {
-    let generator = render::generator(&plan.network)?;
+    let generator = render::generator(&plan.network, plan.arithmetic)?;
     let ws = latents(plan, &generator, sink)?;
     folder::create(&plan.outdir)?;
 

@@ -12,7 +12,7 @@ use toonify_networks::latent::{Seed, Z};
 use toonify_networks::ops::{Activation, peak};
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{
-    Architecture, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Weights,
+    Architecture, Arithmetic, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Weights,
 };
 
 /// The published `paper256` generator: channel_base 16384, channel_max 512, 8 mapping layers.
@@ -81,8 +81,9 @@ fn main() {
     let peak = measured_peak();
     println!("{} threads, measured f32 peak {:.0} GFLOP/s", rayon::current_num_threads(), peak / 1e9);
     println!("paper256 generator: {:.2} GMAC an image", config.multiply_adds() as f64 / 1e9);
-    println!("{:>6} {:>10} {:>10} {:>14}", "batch", "ms", "images/s", "share of peak");
-    for batch in [1, 8] {
+    println!("{:>10} {:>6} {:>10} {:>10} {:>14}", "arithmetic", "batch", "ms", "images/s", "share of peak");
+    for (arithmetic, batch) in [(Arithmetic::Single, 1), (Arithmetic::Single, 8), (Arithmetic::Half, 1)] {
+        let generator = generator.clone().with_arithmetic(arithmetic);
         let seeds: Vec<Seed> = (0..batch).map(Seed).collect();
         let z = Z::from_seeds(&seeds, config.z_dim, &Device::Cpu).unwrap();
         let ws = generator.map(&z, None).unwrap().broadcast(config.num_ws()).unwrap();
@@ -91,6 +92,6 @@ fn main() {
         });
         let rate = f64::from(batch) / seconds;
         let share = rate * 2.0 * config.multiply_adds() as f64 / peak;
-        println!("{batch:>6} {:>10.1} {rate:>10.2} {:>13.1}%", seconds * 1e3, share * 100.0);
+        println!("{arithmetic:>10?} {batch:>6} {:>10.1} {rate:>10.2} {:>13.1}%", seconds * 1e3, share * 100.0);
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use toonify_networks::latent::Truncation;
+use toonify_networks::stylegan2::Arithmetic;
 
 use crate::cli::numbers::NumberList;
 use crate::cli::{Misuse, OutputArgs};
@@ -42,6 +43,9 @@ pub(crate) struct GenerateArgs {
     /// Noise of the synthesis network
     #[arg(long, value_enum, default_value_t = NoiseArg::Const)]
     noise_mode: NoiseArg,
+    /// Arithmetic of the blocks that the checkpoint marks for half precision
+    #[arg(long, value_enum, default_value_t = PrecisionArg::Single)]
+    precision: PrecisionArg,
     /// Render the latents of this .npz file instead of seeds
     #[arg(long, value_name = "FILE")]
     projected_w: Option<PathBuf>,
@@ -76,6 +80,24 @@ impl From<NoiseArg> for NoiseMode {
     }
 }
 
+/// Precisions as they are typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PrecisionArg {
+    /// Single precision throughout
+    Single,
+    /// The published tools' roundings on a CPU; slower
+    Half,
+}
+
+impl From<PrecisionArg> for Arithmetic {
+    fn from(arg: PrecisionArg) -> Arithmetic {
+        match arg {
+            PrecisionArg::Single => Arithmetic::Single,
+            PrecisionArg::Half => Arithmetic::Half,
+        }
+    }
+}
+
 impl GenerateArgs {
     fn plan(self, sink: &mut dyn Sink) -> Result<GeneratePlan> {
         if self.projected_w.is_some() && (self.seeds.is_some() || self.class.is_some() || self.trunc != 1.0) {
@@ -94,6 +116,7 @@ impl GenerateArgs {
             network: self.network,
             source,
             noise: self.noise_mode.into(),
+            arithmetic: self.precision.into(),
             outdir: self.outdir,
             grid: if self.grid { Grid::Yes } else { Grid::No },
         })

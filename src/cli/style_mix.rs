@@ -7,7 +7,7 @@ use clap::Args;
 use toonify_networks::latent::Truncation;
 
 use crate::cli::OutputArgs;
-use crate::cli::generate::NoiseArg;
+use crate::cli::generate::{NoiseArg, PrecisionArg};
 use crate::cli::numbers::NumberList;
 use crate::style_mix::{self, StyleMixPlan};
 
@@ -44,6 +44,9 @@ pub(crate) struct StyleMixArgs {
     /// Noise of the synthesis network
     #[arg(long, value_enum, default_value_t = NoiseArg::Const)]
     noise_mode: NoiseArg,
+    /// Arithmetic of the blocks that the checkpoint marks for half precision
+    #[arg(long, value_enum, default_value_t = PrecisionArg::Single)]
+    precision: PrecisionArg,
     /// Folder for the images
     #[arg(long, value_name = "DIR")]
     outdir: PathBuf,
@@ -61,6 +64,7 @@ impl StyleMixArgs {
             truncation: Truncation { psi: self.trunc, cutoff: None },
             class: self.class,
             noise: self.noise_mode.into(),
+            arithmetic: self.precision.into(),
             outdir: self.outdir,
         };
         let outcome = style_mix::run(&plan, &mut self.output.sink())?;

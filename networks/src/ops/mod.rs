@@ -4,9 +4,11 @@
 //! against it. Tensors are `[N, C, H, W]`; paddings are `[x0, x1, y0, y1]`: left, right, top, bottom.
 
 pub mod activation;
+pub mod arithmetic;
 pub mod bias_act;
 pub mod conv;
 pub mod filter;
+pub mod half_precision;
 mod kernel_energy;
 pub mod minibatch_std;
 pub mod modulated_conv;
@@ -18,6 +20,7 @@ pub(crate) mod softplus;
 pub mod upfirdn2d;
 
 pub use activation::Activation;
+pub use arithmetic::Arithmetic;
 pub use bias_act::{BiasAct, bias_act, bias_act_along};
 pub use conv::{Convolution, conv_transpose2d, conv2d};
 pub use filter::{Filter, FilterForm, FilterSetup, Normalization};

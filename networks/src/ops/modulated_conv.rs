@@ -10,7 +10,7 @@ use crate::ops::kernel_energy::energy;
 use crate::ops::{Filter, Orientation, ResampleConv, conv2d_resample, expect_shape};
 
 /// Keeps the demodulation factor finite; the value of the published networks.
-const EPSILON: f64 = 1e-8;
+pub(super) const EPSILON: f64 = 1e-8;
 
 /// Whether outputs are scaled back to unit variance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub fn modulated_conv2d(x: &Dual, weight: &Dual, styles: &Dual, spec: &Modulated
 }
 
 impl ModulatedConv<'_> {
-    fn resample_conv(&self) -> ResampleConv {
+    pub(super) fn resample_conv(&self) -> ResampleConv {
         let padding = [self.padding as isize; 4];
         ResampleConv { up: self.up, down: self.down, padding, orientation: self.orientation, ..Default::default() }
     }

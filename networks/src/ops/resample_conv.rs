@@ -6,8 +6,8 @@
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::ops::conv::reference::flipped;
-use crate::ops::upfirdn2d::{Resample, down_padding, up_padding, upfirdn2d};
-use crate::ops::{Convolution, Filter, Orientation, conv_transpose2d, conv2d};
+use crate::ops::upfirdn2d::{Resample, down_padding, up_padding};
+use crate::ops::{Arithmetic, Convolution, Filter, Orientation};
 
 /// What [`conv2d_resample`] does besides the convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct ResampleConv {
     pub orientation: Orientation,
     /// Which way round the resampling filter lies.
     pub filter_orientation: Orientation,
+    /// How the steps are computed.
+    pub arithmetic: Arithmetic,
 }
 
 impl Default for ResampleConv {
@@ -35,6 +37,7 @@ impl Default for ResampleConv {
             groups: 1,
             orientation: Orientation::Correlation,
             filter_orientation: Orientation::Convolution,
+            arithmetic: Arithmetic::Single,
         }
     }
 }
@@ -46,7 +49,8 @@ impl Default for ResampleConv {
 /// same-size convolution
 ///
 /// # Errors
-/// [`Error::Value`] for a factor of 0, and as [`conv2d`] and [`upfirdn2d`].
+/// [`Error::Value`] for a factor of 0, and as [`conv2d`](crate::ops::conv2d) and
+/// [`upfirdn2d`](crate::ops::upfirdn2d()).
 pub fn conv2d_resample(x: &Dual, weight: &Dual, filter: &Filter, spec: &ResampleConv) -> Result<Dual> {
     if spec.up == 0 || spec.down == 0 {
         return Err(Error::value("resampling factor", 0, "at least 1"));
@@ -88,9 +92,10 @@ struct Steps<'a> {
 impl Steps<'_> {
     fn convolve(&self, x: &Dual, weight: &Dual, stride: usize, padding: [isize; 4]) -> Result<Dual> {
         let spec = Convolution { stride, padding, groups: self.spec.groups };
+        let arithmetic = self.spec.arithmetic;
         match self.spec.orientation {
-            Orientation::Correlation => conv2d(x, weight, &spec),
-            Orientation::Convolution => conv2d(x, &weight.linear(flipped)?, &spec),
+            Orientation::Correlation => arithmetic.conv2d(x, weight, &spec),
+            Orientation::Convolution => arithmetic.conv2d(x, &weight.linear(flipped)?, &spec),
         }
     }
 
@@ -100,18 +105,18 @@ impl Steps<'_> {
 
     /// Filters at full resolution; `up` is the factor whose inserted zeros the gain makes up for.
     fn blur(&self, x: &Dual, padding: [isize; 4], up: usize) -> Result<Dual> {
-        upfirdn2d(x, self.filter, &Resample { padding, gain: (up * up) as f64, ..self.resample() })
+        self.spec.arithmetic.upfirdn2d(x, self.filter, &Resample { padding, gain: (up * up) as f64, ..self.resample() })
     }
 
     fn decimate(&self, x: &Dual, padding: [isize; 4]) -> Result<Dual> {
         let down = (self.spec.down, self.spec.down);
-        upfirdn2d(x, self.filter, &Resample { down, padding, ..self.resample() })
+        self.spec.arithmetic.upfirdn2d(x, self.filter, &Resample { down, padding, ..self.resample() })
     }
 
     fn enlarge(&self, x: &Dual) -> Result<Dual> {
         let up = self.spec.up;
         let spec = Resample { up: (up, up), padding: self.padding, gain: (up * up) as f64, ..self.resample() };
-        upfirdn2d(x, self.filter, &spec)
+        self.spec.arithmetic.upfirdn2d(x, self.filter, &spec)
     }
 
     /// Transposed convolution in steps of the factor, then the filter: the padding is shared out between the two.
@@ -125,8 +130,8 @@ impl Steps<'_> {
         let spec = Convolution { stride: self.spec.up, padding, groups: self.spec.groups };
         // Laying the kernel down as it is stored is a convolution in the mathematical sense.
         let y = match self.spec.orientation {
-            Orientation::Convolution => conv_transpose2d(x, weight, &spec)?,
-            Orientation::Correlation => conv_transpose2d(x, &weight.linear(flipped)?, &spec)?,
+            Orientation::Convolution => self.spec.arithmetic.conv_transpose2d(x, weight, &spec)?,
+            Orientation::Correlation => self.spec.arithmetic.conv_transpose2d(x, &weight.linear(flipped)?, &spec)?,
         };
         self.blur(&y, [x0 + crop_x, x1 + crop_x, y0 + crop_y, y1 + crop_y], self.spec.up)
     }

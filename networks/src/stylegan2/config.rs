@@ -178,7 +178,8 @@ pub struct GeneratorConfig {
     pub activation: Activation,
     /// Bound on the output of every convolution.
     pub conv_clamp: Option<f64>,
-    /// How many of the highest resolutions the published code runs in half precision (here: f32, clamps kept).
+    /// How many of the highest resolutions the published code runs in half precision (here: only when
+    /// [`Generator::with_arithmetic`](crate::stylegan2::Generator::with_arithmetic) asks for it).
     pub num_fp16_res: usize,
     /// Whether noise is added after the convolutions.
     pub use_noise: bool,
@@ -190,6 +191,13 @@ impl GeneratorConfig {
     /// Number of `w` vectors that one image takes: one for each convolution and one for the last ToRGB.
     pub fn num_ws(&self) -> usize {
         2 * self.resolution.log2() - 2
+    }
+
+    /// Whether the published code computes the block at `resolution` in half precision: the last `num_fp16_res`
+    /// resolutions, but never 4 px.
+    pub fn is_half(&self, resolution: Resolution) -> bool {
+        let above = self.resolution.log2().saturating_sub(resolution.log2());
+        resolution > Resolution::R4 && above < self.num_fp16_res
     }
 
     /// Checks every bound that building the network relies on.

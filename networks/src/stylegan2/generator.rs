@@ -6,6 +6,7 @@ use candle_nn::VarBuilder;
 use crate::error::Result;
 use crate::grad::Dual;
 use crate::latent::{W, WPlus, Z};
+use crate::ops::Arithmetic;
 use crate::stylegan2::config::GeneratorConfig;
 use crate::stylegan2::layer::Layer;
 use crate::stylegan2::mapping::{Mapping, MappingDims};
@@ -46,6 +47,13 @@ impl Generator {
     /// As [`Generator::new`].
     pub fn from_weights(config: &GeneratorConfig, weights: &Weights<Layer>) -> Result<Self> {
         Self::new(config, &weights.var_builder(DType::F32, &Device::Cpu))
+    }
+
+    /// Changes the precision of the blocks that the checkpoint marks for half precision. Half precision is for rendering
+    /// only, and the published tools' when the images come one at a time.
+    pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {
+        self.synthesis.set_arithmetic(arithmetic, &self.config);
+        self
     }
 
     /// What the generator looks like.

@@ -6,7 +6,7 @@ use candle_nn::VarBuilder;
 
 use crate::error::Result;
 use crate::grad::Dual;
-use crate::ops::{self, Activation, BiasAct, Filter, Orientation, ResampleConv};
+use crate::ops::{self, Activation, Arithmetic, BiasAct, Filter, Orientation, ResampleConv};
 
 /// Fully connected layer `[N, I]` → `[N, O]` with bias and activation.
 #[derive(Clone, Debug)]
@@ -91,10 +91,16 @@ impl Conv {
         Ok(Conv { weight: weight.into(), bias: None, filter: filter.clone(), conv, act: spec.act })
     }
 
+    /// Changes how the layer computes.
+    pub(crate) fn set_arithmetic(&mut self, arithmetic: Arithmetic) {
+        self.conv.arithmetic = arithmetic;
+    }
+
     pub(crate) fn forward(&self, x: &Dual) -> Result<Dual> {
         let (_outputs, inputs, kh, kw) = self.weight.dims4()?;
         let weight = self.weight.scale(1.0 / ((inputs * kh * kw) as f64).sqrt())?;
+        let weight = self.conv.arithmetic.round(&weight)?;
         let y = ops::conv2d_resample(x, &weight, &self.filter, &self.conv)?;
-        ops::bias_act(&y, self.bias.as_ref(), &self.act)
+        self.conv.arithmetic.bias_act(&y, self.bias.as_ref(), &self.act)
     }
 }

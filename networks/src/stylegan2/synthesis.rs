@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
-use crate::ops::{self, Activation, BiasAct, Demodulation, Filter, ModulatedConv, Orientation};
+use crate::ops::{self, Activation, Arithmetic, BiasAct, Demodulation, Filter, ModulatedConv, Orientation};
 use crate::random::RandomState;
 use crate::stylegan2::config::{Architecture, GeneratorConfig, Resolution};
 use crate::stylegan2::linear::{Conv, ConvSpec, FullyConnected};
@@ -67,6 +67,7 @@ struct StyledConv {
     up: usize,
     filter: Filter,
     act: BiasAct,
+    arithmetic: Arithmetic,
 }
 
 /// The learnt strength of a layer's noise, and its fixed noise image.
@@ -93,6 +94,7 @@ impl StyledConv {
             up: site.up,
             filter: site.filter.clone(),
             act: scaled_act(config.activation, site.gain, config.conv_clamp),
+            arithmetic: Arithmetic::Single,
         })
     }
 
@@ -114,8 +116,8 @@ impl StyledConv {
             filter: &self.filter,
             noise: noise.as_ref(),
         };
-        let y = ops::modulated_conv2d(x, &self.weight, &styles, &spec)?;
-        ops::bias_act(&y, Some(&self.bias), &self.act)
+        let y = self.arithmetic.modulated_conv2d(x, &self.weight, &styles, &spec)?;
+        self.arithmetic.bias_act(&y, Some(&self.bias), &self.act)
     }
 }
 
@@ -164,6 +166,7 @@ struct ToRgb {
     bias: Dual,
     filter: Filter,
     act: BiasAct,
+    arithmetic: Arithmetic,
 }
 
 impl ToRgb {
@@ -174,6 +177,7 @@ impl ToRgb {
             bias: vb.get(config.img_channels, "bias")?.into(),
             filter: filter.clone(),
             act: BiasAct { clamp: config.conv_clamp, ..BiasAct::new(Activation::Linear) },
+            arithmetic: Arithmetic::Single,
         })
     }
 
@@ -191,8 +195,8 @@ impl ToRgb {
             filter: &self.filter,
             noise: None,
         };
-        let y = ops::modulated_conv2d(x, &self.weight, &styles, &spec)?;
-        ops::bias_act(&y, Some(&self.bias), &self.act)
+        let y = self.arithmetic.modulated_conv2d(x, &self.weight, &styles, &spec)?;
+        self.arithmetic.bias_act(&y, Some(&self.bias), &self.act)
     }
 }
 
@@ -213,6 +217,7 @@ pub struct SynthesisBlock {
     conv1: StyledConv,
     to_rgb: Option<ToRgb>,
     filter: Filter,
+    arithmetic: Arithmetic,
 }
 
 impl SynthesisBlock {
@@ -239,7 +244,19 @@ impl SynthesisBlock {
             conv1: StyledConv::new(&vb.pp("conv1"), (width, width), resolution, &site)?,
             to_rgb: has_rgb.then(|| ToRgb::new(&vb.pp("torgb"), width, config, filter)).transpose()?,
             filter: filter.clone(),
+            arithmetic: Arithmetic::Single,
         })
+    }
+
+    /// Changes the arithmetic of the features, and of everything that makes them or reads them.
+    fn set_arithmetic(&mut self, arithmetic: Arithmetic) {
+        self.arithmetic = arithmetic;
+        self.conv1.arithmetic = arithmetic;
+        if let Entry::Grow { conv0, skip } = &mut self.entry {
+            conv0.arithmetic = arithmetic;
+            skip.iter_mut().for_each(|skip| skip.set_arithmetic(arithmetic));
+        }
+        self.to_rgb.iter_mut().for_each(|to_rgb| to_rgb.arithmetic = arithmetic);
     }
 
     /// Resolution of the block's output.
@@ -267,14 +284,15 @@ impl SynthesisBlock {
                 (constant.linear(|x| x.broadcast_as((n, c, h, w))?.contiguous())?, None)
             }
             (Entry::Grow { conv0, skip }, Some(below)) => {
-                let shortcut = skip.as_ref().map(|skip| skip.forward(&below.x)).transpose()?;
-                (conv0.forward(&below.x, &w_at(first)?, noise.of(first)?)?, shortcut)
+                let x = self.arithmetic.round(&below.x)?;
+                let shortcut = skip.as_ref().map(|skip| skip.forward(&x)).transpose()?;
+                (conv0.forward(&x, &w_at(first)?, noise.of(first)?)?, shortcut)
             }
             (Entry::Grow { .. }, None) => return Err(Error::value("features", "none", "those of the block below")),
         };
         let mut x = self.conv1.forward(&x, &w_at(last)?, noise.of(last)?)?;
         if let Some(shortcut) = shortcut {
-            x = x.add(&shortcut)?;
+            x = self.arithmetic.round(&x.add(&shortcut)?)?;
         }
         let image = below.and_then(|below| below.image);
         let mut image = image.map(|image| ops::upsample2d(&image, &self.filter, 2)).transpose()?;
@@ -317,6 +335,13 @@ impl Synthesis {
         let block =
             |resolution: Resolution| SynthesisBlock::new(&vb.pp(format!("b{resolution}")), resolution, config, &filter);
         Ok(Synthesis { blocks: config.resolution.ladder().map(block).collect::<Result<_>>()? })
+    }
+
+    /// Changes the precision of the blocks that the published code computes in half precision.
+    pub(crate) fn set_arithmetic(&mut self, arithmetic: Arithmetic, config: &GeneratorConfig) {
+        for block in self.blocks.iter_mut().filter(|block| config.is_half(block.resolution)) {
+            block.set_arithmetic(arithmetic);
+        }
     }
 
     /// The blocks, 4 px first, for those who want to see what flows between them.

@@ -170,6 +170,7 @@ pub fn conv2d_resample(golden: &Golden) -> Result<Vec<Case>> {
             groups: integer(case, "groups", 1),
             orientation: orientation(case, "flip_weight", true),
             filter_orientation: orientation(case, "flip_filter", false),
+            ..Default::default()
         };
         Ok(Case::new(case, &["x", "w"], move |inputs| {
             toonify_networks::ops::conv2d_resample(&inputs[0], &inputs[1], &filter, &spec)

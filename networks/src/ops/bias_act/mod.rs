@@ -42,7 +42,7 @@ impl BiasAct {
         Some(Lines { slope, gain: self.gain(), clamp: self.clamp.unwrap_or(f64::INFINITY) })
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.gain() <= 0.0 || !self.gain().is_finite() {
             return Err(Error::value("gain", self.gain(), "a positive number"));
         }

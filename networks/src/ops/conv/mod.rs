@@ -5,6 +5,7 @@
 
 mod cpu;
 mod geometry;
+pub(crate) mod in_half;
 mod operators;
 pub mod reference;
 
