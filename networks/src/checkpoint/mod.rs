@@ -20,6 +20,7 @@ mod report;
 mod rosinality;
 mod safetensors;
 mod settings;
+mod state_dict;
 mod tensorflow;
 mod torch;
 
@@ -27,6 +28,7 @@ pub use archive::{Archive, Parts, TensorEntry, open, open_with};
 pub use contents::Kind;
 pub use error::{ACCEPTED, ImportError};
 pub use report::{ImportReport, Unused};
+pub use state_dict::read_state_dict;
 
 use serde::{Deserialize, Serialize};
 

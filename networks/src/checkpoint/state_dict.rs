@@ -1,0 +1,46 @@
+//! Loose tensors: the state dict of any network, as PyTorch or safetensors keep it.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+
+use crate::checkpoint::torch::{self, TorchFile};
+use crate::checkpoint::{ImportError, safetensors};
+use crate::error::Result;
+
+/// Reads every tensor of a state dict, in single precision.
+///
+/// Files of `torch.save` (either container) and safetensors are told apart by their contents. Nothing is executed.
+///
+/// # Errors
+/// An [`ImportError`] for anything else, for a TorchScript program, and for damage of any kind.
+pub fn read_state_dict(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
+    if torch::is_legacy(bytes) {
+        return tensors(&torch::read_legacy(bytes)?);
+    }
+    if bytes.starts_with(b"PK") {
+        return tensors(&torch::read_archive(bytes)?);
+    }
+    if safetensors::begins(bytes) {
+        return Ok(candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?.into_iter().collect());
+    }
+    let found = "is neither safetensors nor a file of `torch.save`".to_owned();
+    Err(ImportError::Unsupported { found }.into())
+}
+
+fn tensors(file: &TorchFile<'_>) -> Result<BTreeMap<String, Tensor>> {
+    let root = file.root();
+    let Some(entries) = root.entries() else {
+        let found = format!("{}, not a state dict", root.describe());
+        return Err(ImportError::Unsupported { found }.into());
+    };
+    let mut tensors = BTreeMap::new();
+    for (key, value) in entries {
+        let Some(name) = key.name() else { continue };
+        if let Some(array) = file.tensor(name, value)? {
+            let tensor = Tensor::from_vec(array.to_f32(name)?, array.shape(), &Device::Cpu)?;
+            tensors.insert(name.to_owned(), tensor);
+        }
+    }
+    Ok(tensors)
+}
