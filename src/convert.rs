@@ -46,7 +46,9 @@ pub fn run(plan: &ConvertPlan, sink: &mut dyn Sink) -> Result<Converted> {
     for note in &checkpoint.provenance.notes {
         sink.event(&Event::Note(note.clone()));
     }
-    checkpoint::write(&plan.output, &checkpoint, plan.format)?;
+    for note in checkpoint::write(&plan.output, &checkpoint, plan.format)? {
+        sink.event(&Event::Note(note));
+    }
     sink.event(&Event::Saved { path: plan.output.clone() });
     Ok(Converted { output: plan.output.clone(), report })
 }

@@ -2,18 +2,17 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use candle_core::{Device, Tensor};
+use anyhow::Result;
+use candle_core::Device;
 use image::{DynamicImage, RgbImage};
-use toonify_networks::checkpoint::Parts;
-use toonify_networks::latent::{Seed, Truncation, WPlus, Z, one_hot};
-use toonify_networks::random::RandomState;
-use toonify_networks::stylegan2::{Generator, GeneratorConfig, Noise};
+use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
+use toonify_networks::stylegan2::{Generator, GeneratorConfig};
 
 use crate::events::{Event, Sink};
 use crate::pixels::{self, Rounding};
 use crate::sheet::{self, Sheet};
-use crate::store::{checkpoint, folder, latents, picture};
+use crate::render::{self, NoiseMode};
+use crate::store::{folder, latents, picture};
 
 /// What to render; nothing is left to ask.
 #[derive(Clone, Debug)]
@@ -44,17 +43,6 @@ pub enum Source {
     },
     /// A `.npz` file with `w` `[K, num_ws, w_dim]`, rendered as it is.
     Projected(PathBuf),
-}
-
-/// Noise of the synthesis network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoiseMode {
-    /// The fixed noise images of the checkpoint.
-    Const,
-    /// Fresh noise for every image, drawn from a sequence that starts with the image's seed (or its index).
-    Random,
-    /// No noise.
-    None,
 }
 
 /// Whether to make a contact sheet.
@@ -90,9 +78,7 @@ struct Item {
 /// # Errors
 /// When the checkpoint or the latents cannot be read or do not fit, or an image cannot be written.
 pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
-    let checkpoint = checkpoint::read(&plan.network, Parts::GeneratorEma)?;
-    let generator = Generator::from_weights(&checkpoint.config, &checkpoint.ema)
-        .with_context(|| format!("cannot build the generator of `{}`", plan.network.display()))?;
+    let generator = render::generator(&plan.network)?;
     let (ws, items) = latents_of(&plan.source, &generator, sink)?;
     folder::create(&plan.outdir)?;
 
@@ -106,7 +92,7 @@ pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
     };
     for start in (0..items.len()).step_by(step) {
         let batch = &items[start..items.len().min(start + step)];
-        let noise = noise_of(plan.noise, config, batch[0].noise_seed)?;
+        let noise = render::noise(plan.noise, config, batch[0].noise_seed)?;
         let images = generator.render(&ws.narrow(start, batch.len())?, &noise)?;
         for (item, image) in batch.iter().zip(pixels::to_images(&images, Rounding::Generate)?) {
             let path = plan.outdir.join(&item.file);
@@ -133,20 +119,12 @@ fn batch_size(config: &GeneratorConfig) -> usize {
     (512 / config.resolution.px()).clamp(1, 8)
 }
 
-pub(crate) fn noise_of(mode: NoiseMode, config: &GeneratorConfig, seed: u32) -> Result<Noise> {
-    Ok(match mode {
-        NoiseMode::Const => Noise::Const,
-        NoiseMode::None => Noise::None,
-        NoiseMode::Random => Noise::random(config, 1, &mut RandomState::new(seed), &Device::Cpu)?,
-    })
-}
-
 fn latents_of(source: &Source, generator: &Generator, sink: &mut dyn Sink) -> Result<(WPlus, Vec<Item>)> {
     let config = generator.config();
     match source {
         Source::Seeds { seeds, truncation, class } => {
             let z = Z::from_seeds(seeds, config.z_dim, &Device::Cpu)?;
-            let label = label_of(*class, config, seeds.len(), sink)?;
+            let label = render::label(*class, config, seeds.len(), sink)?;
             let ws = generator.map(&z, label.as_ref())?.broadcast(config.num_ws())?;
             let items = seeds.iter().map(|seed| Item {
                 file: format!("seed{:04}.png", seed.0),
@@ -164,26 +142,6 @@ fn latents_of(source: &Source, generator: &Generator, sink: &mut dyn Sink) -> Re
             });
             Ok((ws, items.collect()))
         }
-    }
-}
-
-/// One-hot labels `[count, c_dim]` of a conditional network.
-pub(crate) fn label_of(
-    class: Option<usize>,
-    config: &GeneratorConfig,
-    count: usize,
-    sink: &mut dyn Sink,
-) -> Result<Option<Tensor>> {
-    match (class, config.c_dim) {
-        (None, 0) => Ok(None),
-        (Some(_), 0) => {
-            sink.event(&Event::Warning("--class is ignored, the network is unconditional".to_owned()));
-            Ok(None)
-        }
-        (None, classes) => {
-            bail!("the network is conditional, choose one of its {classes} classes with --class 0 … {}", classes - 1)
-        }
-        (Some(class), classes) => Ok(Some(one_hot(&vec![class; count], classes, &Device::Cpu)?)),
     }
 }
 

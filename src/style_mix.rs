@@ -4,18 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use candle_core::Device;
 use image::DynamicImage;
-use toonify_networks::checkpoint::Parts;
 use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
-use toonify_networks::stylegan2::{Generator, Noise};
+use toonify_networks::stylegan2::Generator;
 
 use crate::events::{Event, Sink};
-use crate::generate::{NoiseMode, label_of, noise_of};
 use crate::pixels::{self, Rounding};
+use crate::render::{self, NoiseMode};
 use crate::sheet;
-use crate::store::{checkpoint, folder, picture};
+use crate::store::{folder, picture};
 
 /// What to mix; nothing is left to ask.
 #[derive(Clone, Debug)]
@@ -52,9 +51,7 @@ pub struct StyleMixed {
 /// # Errors
 /// When the checkpoint cannot be read, a layer does not exist, or an image cannot be written.
 pub fn run(plan: &StyleMixPlan, sink: &mut dyn Sink) -> Result<StyleMixed> {
-    let checkpoint = checkpoint::read(&plan.network, Parts::GeneratorEma)?;
-    let generator = Generator::from_weights(&checkpoint.config, &checkpoint.ema)
-        .with_context(|| format!("cannot build the generator of `{}`", plan.network.display()))?;
+    let generator = render::generator(&plan.network)?;
     let ws = latents(plan, &generator, sink)?;
     folder::create(&plan.outdir)?;
 
@@ -78,7 +75,7 @@ pub fn run(plan: &StyleMixPlan, sink: &mut dyn Sink) -> Result<StyleMixed> {
 /// The truncated `w` of every seed, repeated for each layer.
 fn latents(plan: &StyleMixPlan, generator: &Generator, sink: &mut dyn Sink) -> Result<BTreeMap<Seed, WPlus>> {
     let config = generator.config();
-    let label = label_of(plan.class, config, 1, sink)?;
+    let label = render::label(plan.class, config, 1, sink)?;
     let mut ws = BTreeMap::new();
     for &seed in plan.rows.iter().chain(&plan.cols) {
         let z = Z::from_seeds(&[seed], config.z_dim, &Device::Cpu)?;
@@ -89,7 +86,7 @@ fn latents(plan: &StyleMixPlan, generator: &Generator, sink: &mut dyn Sink) -> R
 }
 
 fn render(generator: &Generator, w: &WPlus, noise: NoiseMode, seed: Seed) -> Result<DynamicImage> {
-    let noise: Noise = noise_of(noise, generator.config(), seed.0)?;
+    let noise = render::noise(noise, generator.config(), seed.0)?;
     let image = generator.render(w, &noise)?;
     Ok(pixels::to_images(&image, Rounding::Generate)?.remove(0))
 }

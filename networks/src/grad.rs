@@ -12,6 +12,7 @@ use candle_core::Tensor;
 use candle_core::shape::Dims;
 
 use crate::error::{Error, Result};
+use crate::ops::softplus::{sigmoid, softplus};
 
 pub use canary::{DOUBLE_BACKWARD_VARIABLE, canary, double_backward_is_on};
 
@@ -301,21 +302,4 @@ impl Dual {
     pub fn softplus(&self) -> Result<Dual> {
         self.map(softplus, |x, _| sigmoid(x))
     }
-}
-
-/// log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|), which neither overflows nor loses digits.
-fn softplus(x: &Tensor) -> candle_core::Result<Tensor> {
-    x.relu()? + exp_minus_abs(x)?.affine(1.0, 1.0)?.log()?
-}
-
-/// 1 / (1 + e⁻ˣ), written with e^-|x| for the same reason.
-pub(crate) fn sigmoid(x: &Tensor) -> candle_core::Result<Tensor> {
-    let positive = x.ge(0.0)?.to_dtype(x.dtype())?;
-    let small = exp_minus_abs(x)?;
-    let numerator = (&positive + positive.affine(-1.0, 1.0)?.mul(&small)?)?;
-    numerator.div(&small.affine(1.0, 1.0)?)
-}
-
-fn exp_minus_abs(x: &Tensor) -> candle_core::Result<Tensor> {
-    x.abs()?.neg()?.exp()
 }

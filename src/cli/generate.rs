@@ -9,7 +9,8 @@ use toonify_networks::latent::Truncation;
 use crate::cli::numbers::NumberList;
 use crate::cli::{Misuse, OutputArgs};
 use crate::events::{Event, Sink};
-use crate::generate::{self, GeneratePlan, Grid, NoiseMode, Source};
+use crate::generate::{self, GeneratePlan, Grid, Source};
+use crate::render::NoiseMode;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
+mod blend;
 mod convert;
 mod demo;
 mod generate;
@@ -32,6 +33,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
     StyleMix(style_mix::StyleMixArgs),
+    /// Join two generators by resolution, or average several
+    Blend(blend::BlendArgs),
     /// Say what a checkpoint file is and holds
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
@@ -49,6 +52,7 @@ impl Cli {
         match self.command {
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
+            Command::Blend(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::Demo(args) => args.run(),

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use memmap2::{Mmap, UncheckedAdvice};
-use toonify_networks::checkpoint::{self, Archive, Checkpoint, ImportReport, Parts, Unused};
+use sha2::{Digest, Sha256};
+use toonify_networks::checkpoint::{self, Archive, Checkpoint, ImportReport, Parts, Precision, Unused};
 
 use crate::store::atomic::AtomicFile;
 
@@ -69,6 +70,13 @@ impl CheckpointFile {
             .with_context(|| format!("cannot read checkpoint `{}`", self.path))
     }
 
+    /// Hash of the whole file, as `sha256sum` prints it.
+    pub fn sha256(&self) -> String {
+        let digest = Sha256::digest(self.map.as_deref().unwrap_or_default());
+        self.release();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Gives the pages read so far back to the system; they come from the file again when they are needed.
     fn release(&self) {
         if let Some(map) = &self.map {
@@ -98,17 +106,18 @@ pub enum Format {
     Rosinality,
 }
 
-/// Writes a checkpoint, whole or not at all.
+/// Writes a checkpoint, whole or not at all; returns what the format could not say.
 ///
 /// # Errors
 /// When the format cannot hold the networks or the file cannot be written; the message names it.
-pub fn write(path: &Path, checkpoint: &Checkpoint, format: Format) -> Result<()> {
+pub fn write(path: &Path, checkpoint: &Checkpoint, format: Format) -> Result<Vec<String>> {
     let mut file = AtomicFile::create(path)?;
-    match format {
-        Format::Toonify => checkpoint::write_toonify(checkpoint, Precision::Single, &mut file),
-        Format::ToonifyHalf => checkpoint::write_toonify(checkpoint, Precision::Half, &mut file),
+    let written = match format {
+        Format::Toonify => checkpoint::write_safetensors(checkpoint, Precision::Single, &mut file).map(|()| vec![]),
+        Format::ToonifyHalf => checkpoint::write_safetensors(checkpoint, Precision::Half, &mut file).map(|()| vec![]),
         Format::Rosinality => checkpoint::write_rosinality(checkpoint, &mut file),
-    }
-    .with_context(|| format!("cannot write checkpoint `{}`", path.display()))?;
-    file.commit()
+    };
+    let notes = written.with_context(|| format!("cannot write checkpoint `{}`", path.display()))?;
+    file.commit()?;
+    Ok(notes)
 }

@@ -23,12 +23,14 @@ mod settings;
 mod state_dict;
 mod tensorflow;
 mod torch;
+mod write;
 
 pub use archive::{Archive, Parts, TensorEntry, open, open_with};
 pub use contents::Kind;
 pub use error::{ACCEPTED, ImportError};
 pub use report::{ImportReport, Unused};
 pub use state_dict::read_state_dict;
+pub use write::{ExportError, Precision, write_rosinality, write_safetensors};
 
 use serde::{Deserialize, Serialize};
 

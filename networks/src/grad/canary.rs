@@ -38,7 +38,10 @@ const TOLERANCE: f64 = 1e-6;
 /// [`Error::Value`] when they differ, in which case no regulariser can be trusted.
 pub fn canary() -> Result<()> {
     let net = TinyDiscriminator::new()?;
-    let (exact, expected) = (net.penalty_derivative()?, net.penalty_difference()?);
+    compare(net.penalty_derivative()?, net.penalty_difference()?)
+}
+
+fn compare(exact: f64, expected: f64) -> Result<()> {
     if (exact - expected).abs() <= TOLERANCE * expected.abs() {
         return Ok(());
     }
@@ -122,5 +125,16 @@ mod tests {
     #[test]
     fn the_canary_sings() -> Result<()> {
         canary()
+    }
+
+    /// What a second `backward()` gives when candle has detached the first gradient: no derivative at all.
+    #[test]
+    fn the_canary_stops_singing_without_the_second_order() -> Result<()> {
+        let expected = TinyDiscriminator::new()?.penalty_difference()?;
+        assert!(expected.abs() > 1e-3, "the penalty does depend on the weights");
+        assert!(compare(0.0, expected).is_err());
+        assert!(compare(expected * (1.0 + 1e-5), expected).is_err());
+        assert!(compare(f64::NAN, expected).is_err());
+        Ok(())
     }
 }

@@ -4,7 +4,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::grad::{Dual, sigmoid};
+use crate::grad::Dual;
+use crate::ops::softplus::sigmoid;
 
 /// Activation functions of the published `bias_act` operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ pub mod normalize;
 pub mod peak;
 mod real;
 pub mod resample_conv;
+pub(crate) mod softplus;
 pub mod upfirdn2d;
 
 pub use activation::Activation;

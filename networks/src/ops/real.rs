@@ -1,6 +1,7 @@
 //! The number types that the fast paths compute in, and what they share: scratch memory and typed access to tensors.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 
 use candle_core::{CpuStorage, Layout, WithDType};
 
@@ -50,36 +51,49 @@ pub(crate) fn elements<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) ->
     Ok(&T::cpu_storage_as_slice(storage)?[start..end])
 }
 
-/// A pointer that tasks share in order to write disjoint parts of one output.
-pub(crate) struct Shared<T>(*mut T);
+/// What happens to the numbers that are there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
+    Replace,
+    Add,
+}
 
-// SAFETY: the pointer is only dereferenced in `Shared::at`, whose callers write disjoint elements.
-unsafe impl<T: Send> Send for Shared<T> {}
+/// An output that tasks share in order to write disjoint parts of it.
+pub(crate) struct Shared<'a, T> {
+    first: *mut T,
+    len: usize,
+    output: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: the pointer is only used through `Shared::at` and `Shared::slice`, whose callers write disjoint elements.
+unsafe impl<T: Send> Send for Shared<'_, T> {}
 // SAFETY: as above.
-unsafe impl<T: Send> Sync for Shared<T> {}
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
-impl<T> Shared<T> {
-    /// Shares `output`, which must outlive the tasks.
-    pub(crate) fn new(output: &mut [T]) -> Self {
-        Shared(output.as_mut_ptr())
+impl<'a, T> Shared<'a, T> {
+    /// Shares `output`, which nobody else can use meanwhile.
+    pub(crate) fn new(output: &'a mut [T]) -> Self {
+        Shared { first: output.as_mut_ptr(), len: output.len(), output: PhantomData }
     }
 
     /// Pointer to the element at `offset`.
     ///
     /// # Safety
-    /// `offset` must be within the output, and no two tasks may write the same element.
+    /// No two tasks may write the same element, and none outside the output.
     pub(crate) unsafe fn at(&self, offset: usize) -> *mut T {
-        // SAFETY: the caller keeps the offset within the allocation.
-        unsafe { self.0.add(offset) }
+        assert!(offset < self.len, "an offset within the output");
+        // SAFETY: the offset is within the allocation.
+        unsafe { self.first.add(offset) }
     }
 
     /// The elements `offset .. offset + len`, for one task alone.
     ///
     /// # Safety
-    /// They must be within the output, and no other task may touch them.
+    /// No other task may touch them.
     #[expect(clippy::mut_from_ref, reason = "tasks write disjoint parts, which the caller promises")]
     pub(crate) unsafe fn slice(&self, offset: usize, len: usize) -> &mut [T] {
-        // SAFETY: the caller promises that the range is within the output and this task's own.
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(offset), len) }
+        assert!(offset + len <= self.len, "a range within the output");
+        // SAFETY: the range is within the output, and the caller promises that it is this task's own.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(offset), len) }
     }
 }

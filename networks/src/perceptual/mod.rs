@@ -13,7 +13,7 @@
 mod judge;
 mod lpips;
 mod pixels;
-mod scale;
+pub(crate) mod scale;
 mod squeezenet;
 mod tensors;
 mod vgg16;

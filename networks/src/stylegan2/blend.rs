@@ -1,9 +1,14 @@
 //! Layer swapping and interpolation between generators (Pinkney and Adler 2020, "Resolution Dependent GAN
 //! Interpolation for Controllable Image Synthesis Between Domains").
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use candle_core::{DType, Device, Tensor};
+
 use crate::error::{Error, Result};
 use crate::stylegan2::config::{GeneratorConfig, Resolution};
-use crate::stylegan2::layer::{Layer, Slot, Term};
+use crate::stylegan2::layer::{Layer, Slot, TensorName, Term};
 use crate::stylegan2::weights::Weights;
 
 /// How much of the high-resolution model each tensor takes; total over [`Layer`].
@@ -137,6 +142,47 @@ impl BlendCurve {
     }
 }
 
+impl BlendCurve {
+    /// Share of the high model in the first and the second convolution of every resolution up to `size`, 4 px first.
+    pub fn profile(&self, size: Resolution) -> Vec<[f64; 2]> {
+        let share = |resolution, slot| self.share(Layer::Block { resolution, slot, term: Term::Weight });
+        size.ladder().map(|resolution| [Slot::Conv0, Slot::Conv1].map(|slot| share(resolution, slot))).collect()
+    }
+}
+
+impl fmt::Display for BlendCurve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.rule {
+            Rule::Swap { resolution, level, slope } => {
+                write!(f, "{slope} above {resolution} px")?;
+                if *level == Level::One {
+                    f.write_str(" (level 1)")?;
+                }
+            }
+            Rule::Shares(shares) => write!(f, "shares {shares:?}")?,
+            Rule::Pinkney { resolution, level, width } => {
+                let level = usize::from(*level == Level::One);
+                write!(f, "as pinkney at {resolution} px, level {level}, width {width:?}")?;
+            }
+            Rule::Dvschultz { resolution } => write!(f, "as dvschultz at {resolution} px")?,
+        }
+        match self.mapping {
+            Side::Low => f.write_str(", mapping low"),
+            Side::High => f.write_str(", mapping high"),
+        }
+    }
+}
+
+impl fmt::Display for Slope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Slope::Hard => f.write_str("hard"),
+            Slope::Logistic { width } => write!(f, "logistic of width {width}"),
+            Slope::Linear { width } => write!(f, "linear of width {width}"),
+        }
+    }
+}
+
 fn check_width(width: f64) -> Result<()> {
     if width > 0.0 && width.is_finite() {
         return Ok(());
@@ -199,6 +245,23 @@ impl Place {
     }
 }
 
+/// The first tensor in which two generators differ: its name, and its shape in either, `None` where it is missing.
+pub fn first_difference(a: &GeneratorConfig, b: &GeneratorConfig) -> Option<LayerDifference> {
+    let (a, b): (BTreeMap<_, _>, BTreeMap<_, _>) = (Layer::all(a).into_iter().collect(), Layer::all(b).into_iter().collect());
+    let names = a.keys().chain(b.keys()).copied().collect::<BTreeSet<Layer>>();
+    let differs = names.into_iter().find(|name| a.get(name) != b.get(name));
+    differs.map(|layer| LayerDifference { layer, shapes: [a.get(&layer).cloned(), b.get(&layer).cloned()] })
+}
+
+/// A tensor that two generators do not share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerDifference {
+    /// Its name.
+    pub layer: Layer,
+    /// Its shape in the first and in the second, `None` where it is missing.
+    pub shapes: [Option<Vec<usize>>; 2],
+}
+
 impl Weights<Layer> {
     /// Joins two generators of the same configuration; `self` is the low-resolution model.
     ///
@@ -219,7 +282,25 @@ impl Weights<Layer> {
         })
     }
 
-    fn counterpart(&self, layer: Layer) -> Result<&candle_core::Tensor> {
+    /// Adds up whole generators of the same configuration, each with its share; the shares are made to sum to 1.
+    ///
+    /// # Errors
+    /// [`Error::Value`] without models or when the shares sum to nothing, and as [`Weights::blend`].
+    pub fn average(models: &[(&Weights<Layer>, f64)], config: &GeneratorConfig) -> Result<Weights<Layer>> {
+        let total: f64 = models.iter().map(|(_, share)| share).sum();
+        if models.is_empty() || !total.is_finite() || total.abs() < 1e-9 {
+            return Err(Error::value("sum of the shares", total, "other than 0, for at least one model"));
+        }
+        Weights::build(config, |layer, shape| {
+            let mut sum = Tensor::zeros(shape, DType::F32, &Device::Cpu)?;
+            for (weights, share) in models {
+                sum = (sum + (weights.counterpart(layer)? * (share / total))?)?;
+            }
+            Ok(sum)
+        })
+    }
+
+    fn counterpart(&self, layer: Layer) -> Result<&Tensor> {
         self.get(layer).ok_or_else(|| Error::value("tensor", format!("{layer} missing"), "present in both models"))
     }
 }

@@ -220,6 +220,21 @@ proptest! {
     }
 
     #[test]
+    fn derivatives_of_dual_arithmetic_are_finite_differences(seed: u32) {
+        let mut random = RandomState::new(seed);
+        check_derivatives(&mut random, &[&[3, 4], &[1, 4], &[3, 1]], |duals| {
+            let [matrix, row, column] = duals else { panic!("three arguments") };
+            let constant = Dual::from(Tensor::new(&[[2.0f64], [-1.0], [0.5]], &Device::Cpu)?);
+            let sum = row.add(matrix)?.sub(column)?.add(&column.mul(row)?)?.sub(&constant)?; // [3, 4]
+            let positive = sum.sqr()?.shift(1.0)?;
+            let product = sum.t()?.matmul(&positive.rsqrt()?)?; // [4, 4]
+            let roots = positive.sqrt()?.mean_keepdim(1)?.mul(&constant)?.reshape((1, 3))?;
+            let joined = Dual::cat(&[&roots, &constant.t()?, &product.narrow(1, 1, 3)?], 0)?; // [6, 3]
+            joined.softplus()?.scale(0.7)?.sum_keepdim(0)?.sub(&constant.t()?)
+        })?;
+    }
+
+    #[test]
     fn derivatives_of_the_normalization_are_finite_differences(seed: u32) {
         let mut random = RandomState::new(seed);
         check_derivatives(&mut random, &[&[3, 5]], |duals| normalize_2nd_moment(&duals[0]))?;
@@ -234,6 +249,7 @@ fn wrong_arguments_are_errors_and_not_panics() -> Result<()> {
     assert!(conv2d(&x(), &weight(&[3, 5, 3, 3]), &spec).is_err(), "other channels");
     assert!(conv2d(&x(), &weight(&[3, 4, 6, 6]), &spec).is_err(), "a kernel larger than the image");
     assert!(conv2d(&x(), &weight(&[3, 4, 0, 3]), &spec).is_err(), "no kernel");
+    assert!(conv2d(&x(), &weight(&[0, 4, 3, 3]), &spec).is_err(), "no output");
     assert!(conv2d(&x(), &weight(&[3, 4, 3, 3]), &Convolution { stride: 0, ..spec }).is_err(), "no stride");
     assert!(conv2d(&x(), &weight(&[3, 4, 3, 3]), &Convolution { groups: 0, ..spec }).is_err(), "no group");
     assert!(conv2d(&x(), &weight(&[3, 4, 3]), &spec).is_err(), "three axes");
@@ -259,6 +275,62 @@ fn wrong_arguments_are_errors_and_not_panics() -> Result<()> {
         conv2d(&half, &Dual::from(weight(&[3, 4, 3, 3]).into_value().to_dtype(DType::F16)?), &Convolution::default())
             .is_err()
     );
+    Ok(())
+}
+
+#[test]
+fn softplus_is_safe_for_every_number() -> Result<()> {
+    let x = Var::from_tensor(&Tensor::new(&[-1000.0f32, -20.0, 0.0, 20.0, 1000.0], &Device::Cpu)?)?;
+    let y = Dual::with_tangent(x.as_tensor().clone(), x.ones_like()?)?.softplus()?;
+    let tiny = (-20.0f64).exp().ln_1p() as f32;
+    assert_eq!(y.value().to_vec1::<f32>()?, [0.0, tiny, 2.0f32.ln(), 20.0, 1000.0]);
+    let slope = y.tangent().expect("the argument has a tangent");
+    assert_eq!(slope.to_vec1::<f32>()?, [0.0, (-20.0f32).exp(), 0.5, 1.0, 1.0]);
+    for sum in [y.value().sum_all()?, slope.sum_all()?] {
+        let gradients = sum.backward()?;
+        let gradient = gradients.get(&x).expect("x is tracked").to_vec1::<f32>()?;
+        assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn values_and_tangents_must_match() -> Result<()> {
+    let tensor = |shape: (usize, usize), dtype| Tensor::zeros(shape, dtype, &Device::Cpu);
+    assert!(Dual::with_tangent(tensor((2, 3), DType::F32)?, tensor((3, 2), DType::F32)?).is_err());
+    assert!(Dual::with_tangent(tensor((2, 3), DType::F32)?, tensor((2, 3), DType::F64)?).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_convolution_has_the_same_bytes_on_every_run() -> Result<()> {
+    let mut random = RandomState::new(3);
+    let (x, weight) = (draw(&mut random, &[3, 40, 17, 19])?, draw(&mut random, &[50, 40, 3, 3])?);
+    let run = || {
+        let weight = Var::from_tensor(&weight.to_dtype(DType::F32)?)?;
+        let spec = Convolution { stride: 2, padding: [1; 4], groups: 1 };
+        let y = conv2d(&x.to_dtype(DType::F32)?.into(), &weight.as_tensor().into(), &spec)?.into_value();
+        let gradients = y.sqr()?.sum_all()?.backward()?;
+        let gradient = gradients.get(&weight).expect("the weight is tracked").flatten_all()?;
+        Ok::<_, toonify_networks::Error>((y.flatten_all()?.to_vec1::<f32>()?, gradient.to_vec1::<f32>()?))
+    };
+    let first = run()?;
+    for _ in 0..5 {
+        assert!(run()? == first, "sums depend on which thread came first");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_empty_batch_stays_empty() -> Result<()> {
+    let x = Dual::from(Tensor::ones((0, 2, 4, 4), DType::F32, &Device::Cpu)?);
+    let weight = Dual::from(Tensor::ones((3, 2, 3, 3), DType::F32, &Device::Cpu)?);
+    let filter = Filter::new(&[1.0, 3.0, 3.0, 1.0])?;
+    let y = conv2d(&x, &weight, &Convolution::default())?;
+    assert_eq!(y.dims(), [0, 3, 2, 2]);
+    assert_eq!(conv_transpose2d(&x, &weight, &Convolution::default())?.dims(), [0, 3, 6, 6]);
+    assert_eq!(upsample2d(&x, &filter, 2)?.dims(), [0, 2, 8, 8]);
+    assert_eq!(bias_act(&y, None, &BiasAct::new(Activation::Lrelu))?.dims(), [0, 3, 2, 2]);
     Ok(())
 }
 

@@ -1,7 +1,5 @@
 //! The operator in plain candle operations.
 
-use candle_core::Tensor;
-
 use crate::error::Result;
 use crate::grad::Dual;
 use crate::ops::BiasAct;
@@ -28,12 +26,11 @@ pub fn bias_act(x: &Dual, bias: Option<&Dual>, dim: usize, spec: &BiasAct) -> Re
 
 /// Limits the magnitude; what is cut off has no gradient.
 fn clamped(y: &Dual, clamp: f64) -> Result<Dual> {
-    let inside = |y: &Tensor| y.abs()?.lt(clamp)?.to_dtype(y.dtype());
-    let excess = (y.value().clamp(-clamp, clamp)?.detach() - y.value().detach())?;
-    let inside = inside(y.value())?;
-    let cut = inside.affine(-1.0, 1.0)?;
-    // Inside: y. Outside: a constant, ±clamp.
-    let limit = (y.value().detach() + excess)?.mul(&cut)?;
-    let kept = y.linear(|y| y.mul(&inside))?;
-    kept.add(&limit.into())
+    let inside = y.value().abs()?.lt(clamp)?;
+    let limited = y.value().clamp(-clamp, clamp)?.detach();
+    let value = inside.where_cond(y.value(), &limited)?;
+    match y.tangent() {
+        Some(tangent) => Dual::with_tangent(value, inside.where_cond(tangent, &tangent.zeros_like()?)?),
+        None => Ok(value.into()),
+    }
 }

@@ -138,8 +138,8 @@ impl Convolution {
         if self.groups == 0 || inputs % self.groups != 0 || outputs % self.groups != 0 {
             return Err(Error::value("groups", self.groups, format!("a divisor of {inputs} and {outputs} channels")));
         }
-        if kh == 0 || kw == 0 {
-            return Err(Error::value("kernel size", 0, "at least 1"));
+        if outputs == 0 || kh == 0 || kw == 0 {
+            return Err(Error::value("weight size", format!("{outputs}×{kh}×{kw}"), "at least one tap and channel"));
         }
         crate::ops::expect_shape("weight", weight, &[outputs, inputs / self.groups, kh, kw])?;
         Ok((kh, kw))

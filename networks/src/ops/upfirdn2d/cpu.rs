@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::operator::{Axis, Resampler};
-use crate::ops::real::Real;
+use crate::ops::real::{Real, Write};
 
 /// Numbers of the result that make a task.
 const NUMBERS_PER_TASK: usize = 1 << 14;
@@ -26,7 +26,8 @@ pub(super) fn upfirdn2d<T: Real>(resampler: &Resampler, pixels: &[T]) -> Vec<T> 
                 let (plane, row) = ((task * rows + i) / height, (task * rows + i) % height);
                 let plane = &pixels[plane * resampler.y.input * resampler.x.input..];
                 for (k, pass) in passes.iter().enumerate() {
-                    pass.row(plane, row, (&mut *to, k > 0), scratch);
+                    let write = if k == 0 { Write::Replace } else { Write::Add };
+                    pass.row(plane, row, (&mut *to, write), scratch);
                 }
             }
         });
@@ -63,12 +64,12 @@ impl<T: Real> Pass<T> {
     }
 
     /// Writes one row of a plane's result, or adds to it.
-    fn row(&self, plane: &[T], row: usize, (to, add): (&mut [T], bool), scratch: &mut [T]) {
+    fn row(&self, plane: &[T], row: usize, (to, write): (&mut [T], Write), scratch: &mut [T]) {
         let (padded, scratch) = scratch.split_at_mut(self.padded());
         let width = self.horizontal.input;
         padded.fill(T::zero());
         let sources = self.vertical.sources(row).map(|(tap, y)| (tap, &plane[y * width..][..width]));
-        weighted_sum(&mut padded[self.left..][..width], sources, false);
+        weighted_sum(&mut padded[self.left..][..width], sources, Write::Replace);
         let (sorted, scratch) = scratch.split_at_mut(self.padded());
         let source: &[T] = if self.horizontal.source_step == 1 {
             padded
@@ -76,10 +77,10 @@ impl<T: Real> Pass<T> {
             sort_by_phase(padded, self.horizontal.source_step, sorted);
             sorted
         };
-        self.filter_row(source, (to, add), scratch);
+        self.filter_row(source, (to, write), scratch);
     }
 
-    fn filter_row(&self, source: &[T], (to, add): (&mut [T], bool), scratch: &mut [T]) {
+    fn filter_row(&self, source: &[T], (to, write): (&mut [T], Write), scratch: &mut [T]) {
         let (step, phases) = (self.horizontal.source_step, self.horizontal.phases.len());
         let run = source.len() / step;
         for (phase, taps) in self.horizontal.phases.iter().enumerate() {
@@ -89,13 +90,16 @@ impl<T: Real> Pass<T> {
                 (tap, &source[(at % step) * run + at / step..][..positions])
             });
             if phases == 1 {
-                weighted_sum(to, shifted, add);
+                weighted_sum(to, shifted, write);
                 continue;
             }
             let part = &mut scratch[..positions];
-            weighted_sum(part, shifted, false);
+            weighted_sum(part, shifted, Write::Replace);
             let to = to.iter_mut().skip(phase).step_by(phases).zip(part);
-            if add { to.for_each(|(to, &mut from)| *to += from) } else { to.for_each(|(to, &mut from)| *to = from) }
+            match write {
+                Write::Replace => to.for_each(|(to, &mut from)| *to = from),
+                Write::Add => to.for_each(|(to, &mut from)| *to += from),
+            }
         }
     }
 }
@@ -152,40 +156,38 @@ impl<T: Real> Plan<T> {
 }
 
 /// Writes, or adds, Σ tap · numbers; up to four at a time, so that the sum stays in registers.
-fn weighted_sum<'a, T: Real>(to: &mut [T], mut terms: impl Iterator<Item = (T, &'a [T])>, add: bool) {
-    let mut add = add;
-    let len = to.len();
+fn weighted_sum<'a, T: Real>(to: &mut [T], mut terms: impl Iterator<Item = (T, &'a [T])>, write: Write) {
+    let (mut write, len) = (write, to.len());
     loop {
         match (terms.next(), terms.next(), terms.next(), terms.next()) {
             (Some((a, x)), Some((b, y)), Some((c, z)), Some((d, w))) => {
                 let (x, y, z, w) = (&x[..len], &y[..len], &z[..len], &w[..len]);
-                write(to, add, |i| a * x[i] + b * y[i] + (c * z[i] + d * w[i]));
+                fill(to, write, |i| a * x[i] + b * y[i] + (c * z[i] + d * w[i]));
             }
             (Some((a, x)), Some((b, y)), Some((c, z)), None) => {
                 let (x, y, z) = (&x[..len], &y[..len], &z[..len]);
-                return write(to, add, |i| a * x[i] + b * y[i] + c * z[i]);
+                return fill(to, write, |i| a * x[i] + b * y[i] + c * z[i]);
             }
             (Some((a, x)), Some((b, y)), None, _) => {
                 let (x, y) = (&x[..len], &y[..len]);
-                return write(to, add, |i| a * x[i] + b * y[i]);
+                return fill(to, write, |i| a * x[i] + b * y[i]);
             }
             (Some((a, x)), None, _, _) => {
                 let x = &x[..len];
-                return write(to, add, |i| a * x[i]);
+                return fill(to, write, |i| a * x[i]);
             }
-            (None, ..) if add => return,
+            (None, ..) if write == Write::Add => return,
             (None, ..) => return to.fill(T::zero()),
         }
-        add = true;
+        write = Write::Add;
     }
 }
 
 #[inline(always)]
-fn write<T: Real>(to: &mut [T], add: bool, value: impl Fn(usize) -> T) {
-    if add {
-        to.iter_mut().enumerate().for_each(|(i, to)| *to += value(i));
-    } else {
-        to.iter_mut().enumerate().for_each(|(i, to)| *to = value(i));
+fn fill<T: Real>(to: &mut [T], write: Write, value: impl Fn(usize) -> T) {
+    match write {
+        Write::Replace => to.iter_mut().enumerate().for_each(|(i, to)| *to = value(i)),
+        Write::Add => to.iter_mut().enumerate().for_each(|(i, to)| *to += value(i)),
     }
 }
 

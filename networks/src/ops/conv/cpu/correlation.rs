@@ -1,12 +1,13 @@
 //! Correlation of a batch of feature maps with a set of taps, tile by tile and in parallel.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::gather::{Source, Tile};
-use super::matrix::{Matrix, Write, multiply};
-use crate::ops::real::{Real, Shared};
+use super::matrix::{Matrix, multiply};
+use crate::ops::real::{Real, Shared, Write};
 
 /// Kernel positions of a tile: a multiple of the widest matrix kernel (64), small enough for the level 2 cache.
 const POSITIONS: usize = 256;
@@ -64,7 +65,8 @@ impl<T: Real> Correlation<'_, T> {
         let shared = Shared::new(&mut result);
         self.tasks(batch).into_par_iter().for_each(|task| {
             for phase in &self.phases {
-                self.run(phase, task, &shared);
+                let tile = task.tile.within(phase.grid.0);
+                Job { all: self, phase, task: Task { tile, ..task } }.run(&shared);
             }
         });
         result
@@ -91,105 +93,109 @@ impl<T: Real> Correlation<'_, T> {
         }
         tasks
     }
+}
 
-    fn run(&self, phase: &Phase<'_, T>, task: Task, result: &Shared<T>) {
-        let tile = task.tile.within(phase.grid.0);
-        let positions = tile.positions(phase.grid.1);
-        if positions == 0 || phase.taps.is_empty() || self.inputs == 0 {
+/// One phase of one task.
+#[derive(Clone, Copy)]
+struct Job<'c, T: Real> {
+    all: &'c Correlation<'c, T>,
+    phase: &'c Phase<'c, T>,
+    task: Task,
+}
+
+impl<T: Real> Job<'_, T> {
+    fn run(&self, result: &Shared<T>) {
+        let (all, tile) = (self.all, self.task.tile);
+        let positions = tile.positions(self.phase.grid.1);
+        if positions == 0 || self.phase.taps.is_empty() {
             return;
         }
-        let task = Task { tile, ..task };
-        let in_place = self.step == 1 && tile.images == 1;
-        if in_place && self.is_pointwise(phase) {
-            return self.multiply_pixels(phase, task, result);
+        let in_place = all.step == 1 && tile.images == 1;
+        if in_place && self.is_pointwise() {
+            return self.multiply_pixels(result);
         }
         let stride = if in_place { positions } else { positions.next_multiple_of(LANES) };
-        let channels = (DEPTH / phase.taps.len()).clamp(1, self.inputs);
-        let gathered = channels * phase.taps.len() * stride;
-        let buffered = if in_place { 0 } else { task.outputs * stride };
+        let channels = (DEPTH / self.phase.taps.len()).clamp(1, all.inputs);
+        let gathered = channels * self.phase.taps.len() * stride;
+        let buffered = if in_place { 0 } else { self.task.outputs * stride };
         T::with_scratch(gathered + buffered, |scratch| {
             let (gathered, buffer) = scratch.split_at_mut(gathered);
             let to = if in_place {
                 // SAFETY: the first position of this task's tile and channels.
-                let to = unsafe { result.at(self.offset(task, 0, 0)) };
-                (to, self.target.0 * self.target.1)
+                let to = unsafe { result.at(self.offset(0, 0)) };
+                (to, all.target.0 * all.target.1)
             } else {
                 (buffer.as_mut_ptr(), stride)
             };
-            for first in (0..self.inputs).step_by(channels) {
-                let channels = first..(first + channels).min(self.inputs);
-                self.multiply_gathered(phase, task, channels, (&mut *gathered, stride), to);
+            for first in (0..all.inputs).step_by(channels) {
+                let channels = first..(first + channels).min(all.inputs);
+                self.multiply_gathered(channels, (&mut *gathered, stride), to);
             }
             if !in_place {
-                self.scatter(phase, task, (&*buffer, stride), result);
+                self.scatter((&*buffer, stride), result);
             }
         });
     }
 
     /// Whether the pixels themselves are the gathered matrix.
-    fn is_pointwise(&self, phase: &Phase<'_, T>) -> bool {
-        phase.taps == [(0, 0)] && self.source.stride == 1 && self.source.size == phase.grid
+    fn is_pointwise(&self) -> bool {
+        let source = &self.all.source;
+        self.phase.taps == [(0, 0)] && source.stride == 1 && source.size == self.phase.grid
     }
 
-    /// Where the first position of a task's tile goes, in one of its images and output channels.
-    fn offset(&self, task: Task, image: usize, output: usize) -> usize {
-        let (height, width) = self.target;
-        let channel = task.group * self.outputs + task.first_output + output;
-        let plane = (task.tile.first_image + image) * self.groups * self.outputs + channel;
-        (plane * height + task.tile.first_row * self.step) * width
+    /// Where the first position of the tile goes, in one of its images and output channels.
+    fn offset(&self, image: usize, output: usize) -> usize {
+        let (all, task, (height, width)) = (self.all, self.task, self.all.target);
+        let channel = task.group * all.outputs + task.first_output + output;
+        let plane = (task.tile.first_image + image) * all.groups * all.outputs + channel;
+        (plane * height + task.tile.first_row * all.step) * width
     }
 
     /// The task's rows of weights for some input channels.
-    fn weights<'p>(&self, phase: &'p Phase<'_, T>, task: Task, channels: std::ops::Range<usize>) -> Matrix<'p, T> {
-        let row = self.inputs * phase.taps.len();
-        let first = (task.group * self.outputs + task.first_output) * row + channels.start * phase.taps.len();
-        Matrix::new(&phase.weight[first..], (task.outputs, channels.len() * phase.taps.len()), row)
+    fn weights(&self, channels: Range<usize>) -> Matrix<'_, T> {
+        let (all, task, taps) = (self.all, self.task, self.phase.taps.len());
+        let row = all.inputs * taps;
+        let first = (task.group * all.outputs + task.first_output) * row + channels.start * taps;
+        Matrix::new(&self.phase.weight[first..], (task.outputs, channels.len() * taps), row)
     }
 
-    fn multiply_pixels(&self, phase: &Phase<'_, T>, task: Task, result: &Shared<T>) {
-        let area = self.target.0 * self.target.1;
-        let first = self.source.size.1 * task.tile.first_row;
-        let channel = task.tile.first_image * self.source.channels + task.group * self.inputs;
-        let pixels = &self.source.pixels[channel * area + first..];
-        let pixels = Matrix::new(pixels, (self.inputs, task.tile.positions(phase.grid.1)), area);
-        let weights = self.weights(phase, task, 0..self.inputs);
+    fn multiply_pixels(&self, result: &Shared<T>) {
+        let (all, task) = (self.all, self.task);
+        let area = all.target.0 * all.target.1;
+        let channel = task.tile.first_image * all.source.channels + task.group * all.inputs;
+        let pixels = &all.source.pixels[channel * area + task.tile.first_row * all.source.size.1..];
+        let pixels = Matrix::new(pixels, (all.inputs, task.tile.positions(self.phase.grid.1)), area);
         // SAFETY: the rows are this task's positions in its own channels of the result.
-        unsafe { multiply((result.at(self.offset(task, 0, 0)), area), weights, pixels, Write::Replace) };
+        unsafe { multiply((result.at(self.offset(0, 0)), area), self.weights(0..all.inputs), pixels, Write::Replace) };
     }
 
     /// Gathers some input channels and adds their share.
-    fn multiply_gathered(
-        &self,
-        phase: &Phase<'_, T>,
-        task: Task,
-        channels: std::ops::Range<usize>,
-        (gathered, stride): (&mut [T], usize),
-        to: (*mut T, usize),
-    ) {
-        let rows = channels.len() * phase.taps.len();
-        let in_source = task.group * self.inputs + channels.start..task.group * self.inputs + channels.end;
-        self.source.gather((task.tile, phase.grid.1), in_source, &phase.taps, (&mut gathered[..rows * stride], stride));
+    fn multiply_gathered(&self, channels: Range<usize>, gathered: (&mut [T], usize), to: (*mut T, usize)) {
+        let ((gathered, stride), taps) = (gathered, &self.phase.taps);
+        let (rows, first) = (channels.len() * taps.len(), self.task.group * self.all.inputs);
+        let in_source = first + channels.start..first + channels.end;
+        let tile = (self.task.tile, self.phase.grid.1);
+        self.all.source.gather(tile, in_source, taps, (&mut gathered[..rows * stride], stride));
         let write = if channels.start == 0 { Write::Replace } else { Write::Add };
-        let weights = self.weights(phase, task, channels);
         // SAFETY: `to` is either this task's buffer of `outputs` rows of `stride` numbers, or its positions in its own
         // channels of the result, of which there are `stride`.
-        unsafe { multiply(to, weights, Matrix::new(gathered, (rows, stride), stride), write) };
+        unsafe { multiply(to, self.weights(channels), Matrix::new(gathered, (rows, stride), stride), write) };
     }
 
     /// Copies the buffer to where the phase's positions lie in the result.
-    fn scatter(&self, phase: &Phase<'_, T>, task: Task, (buffer, stride): (&[T], usize), result: &Shared<T>) {
-        let (tile, (_, columns), (_, width)) = (task.tile, phase.grid, self.target);
-        for (output, row) in buffer.chunks_exact(stride).take(task.outputs).enumerate() {
+    fn scatter(&self, (buffer, stride): (&[T], usize), result: &Shared<T>) {
+        let (all, tile, first) = (self.all, self.task.tile, self.phase.first);
+        let columns = self.phase.grid.1;
+        for (output, row) in buffer.chunks_exact(stride).take(self.task.outputs).enumerate() {
             for (position, from) in row.chunks_exact(columns).take(tile.images * tile.rows).enumerate() {
                 let (image, y) = (position / tile.rows, position % tile.rows);
-                let start = self.offset(task, image, output) + (y * self.step + phase.first.0) * width;
-                let len = (columns - 1) * self.step + 1;
+                let start = self.offset(image, output) + (y * all.step + first.0) * all.target.1 + first.1;
                 // SAFETY: a part of one row of the result; only this task writes this tile's rows of this channel.
-                let to = unsafe { result.slice(start + phase.first.1, len) };
-                if self.step == 1 {
+                let to = unsafe { result.slice(start, (columns - 1) * all.step + 1) };
+                if all.step == 1 {
                     to.copy_from_slice(from);
                 } else {
-                    to.iter_mut().step_by(self.step).zip(from).for_each(|(to, &from)| *to = from);
+                    to.iter_mut().step_by(all.step).zip(from).for_each(|(to, &from)| *to = from);
                 }
             }
         }

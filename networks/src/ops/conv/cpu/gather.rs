@@ -1,5 +1,7 @@
 //! Gathering the pixels under each tap of a kernel into the rows of a matrix.
 
+use std::ops::Range;
+
 use crate::ops::real::Real;
 
 /// Feature maps that a kernel moves over.
@@ -61,7 +63,7 @@ impl<T: Real> Source<'_, T> {
     pub fn gather(
         &self,
         (tile, columns): (Tile, usize),
-        channels: std::ops::Range<usize>,
+        channels: Range<usize>,
         taps: &[(isize, isize)],
         (matrix, row_stride): (&mut [T], usize),
     ) {

@@ -1,6 +1,6 @@
 //! Matrix products of the gemm crate, single-threaded: the tiles are what runs in parallel.
 
-use crate::ops::real::Real;
+use crate::ops::real::{Real, Write};
 
 /// A matrix within a slice.
 #[derive(Clone, Copy)]
@@ -27,13 +27,6 @@ impl<'a, T: Real> Matrix<'a, T> {
         let Matrix { data, rows, columns, row_stride, column_stride } = self;
         Matrix { data, rows: columns, columns: rows, row_stride: column_stride, column_stride: row_stride }
     }
-}
-
-/// What happens to the numbers that are there already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Write {
-    Replace,
-    Add,
 }
 
 /// Writes left · right, whose rows are `row_stride` numbers apart, to `to`.

@@ -3,14 +3,14 @@
 use rayon::prelude::*;
 
 use super::gather::{Source, Tile};
-use super::matrix::{Matrix, Write, multiply};
+use super::matrix::{Matrix, multiply};
 use super::pack::Blocks;
 use crate::ops::conv::geometry::{Geometry, WeightOrder};
-use crate::ops::real::{Real, Shared};
+use crate::ops::real::{Real, Shared, Write};
 
 /// Kernel positions that are summed at a time.
 const POSITIONS: usize = 512;
-/// Rows of the gathered matrix, in taps of image channels; both bounds keep it within the level 2 cache.
+/// About how many rows the gathered matrix has, in taps of image channels; both keep it within the level 2 cache.
 const ROWS: usize = 192;
 /// Tasks to cut the work into. A constant, and not the number of threads, so that sums have the same order everywhere.
 const TASKS: usize = 32;
