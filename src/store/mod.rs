@@ -4,4 +4,5 @@ pub mod atomic;
 pub mod checkpoint;
 pub mod folder;
 pub mod latents;
+pub mod photo;
 pub mod picture;
