@@ -171,7 +171,8 @@ fn read_all(paths: &[&Path]) -> Result<Vec<(Checkpoint, String)>> {
 pub(crate) fn check_alike(a: (&Path, &GeneratorConfig), b: (&Path, &GeneratorConfig)) -> Result<()> {
     let (a_name, b_name) = (a.0.display(), b.0.display());
     if let Some(difference) = first_difference(a.1, b.1) {
-        let [in_a, in_b] = difference.shapes.map(|shape| shape.map_or("missing".to_owned(), |shape| format!("{shape:?}")));
+        let [in_a, in_b] =
+            difference.shapes.map(|shape| shape.map_or("missing".to_owned(), |shape| format!("{shape:?}")));
         let layer = difference.layer;
         bail!("the models do not fit: `{layer}` is {in_a} in `{a_name}` and {in_b} in `{b_name}`");
     }

@@ -10,8 +10,8 @@ use toonify_networks::stylegan2::{Generator, GeneratorConfig};
 
 use crate::events::{Event, Sink};
 use crate::pixels::{self, Rounding};
-use crate::sheet::{self, Sheet};
 use crate::render::{self, NoiseMode};
+use crate::sheet::{self, Sheet};
 use crate::store::{folder, latents, picture};
 
 /// What to render; nothing is left to ask.

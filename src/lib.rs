@@ -4,13 +4,15 @@
 //! 2. [`convert`]: any checkpoint file to another kind;
 //! 3. [`generate`]: seeds or projected latents to images;
 //! 4. [`style_mix`]: layers of one face on another;
-//! 5. [`blend`]: two generators to one;
-//! 6. [`demo`]: a blend grid from nothing.
+//! 5. [`project`]: photos to latents;
+//! 6. [`blend`]: two generators to one;
+//! 7. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
 
 pub mod blend;
+pub mod chart;
 pub mod cli;
 pub mod convert;
 pub mod demo;
@@ -18,6 +20,7 @@ pub mod events;
 pub mod generate;
 pub mod inspect;
 pub mod pixels;
+pub mod project;
 pub mod render;
 pub mod sheet;
 pub mod store;

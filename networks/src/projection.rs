@@ -4,6 +4,7 @@
 use std::f64::consts::PI;
 
 use candle_core::{DType, Tensor, Var};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
@@ -95,11 +96,13 @@ impl WStatistics {
 }
 
 /// Which latents are free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Space {
     /// One `w` for all layers: stays closest to faces that the generator knows.
+    #[serde(rename = "w")]
     W,
     /// One `w` a layer: closer to the photo, further from what can be edited.
+    #[serde(rename = "w+")]
     WPlus,
 }
 
@@ -201,6 +204,11 @@ impl<'a> Projection<'a> {
     pub fn ramp_down_now(&mut self) {
         let early = (self.step as f64 / (1.0 - self.schedule.ramp_down)).ceil() as usize;
         self.schedule.steps = self.schedule.steps.min(early.max(self.step + 1));
+    }
+
+    /// Shape of the free latents: `[N, 1, w_dim]` or `[N, num_ws, w_dim]`.
+    pub fn free_shape(&self) -> (usize, usize, usize) {
+        self.w.dims3().expect("the start has three axes")
     }
 
     /// Steps that the schedule has now.

@@ -97,7 +97,8 @@ impl BlendArgs {
     fn curve(&self) -> Result<CurvePlan> {
         let misuse = |text: String| anyhow::Error::from(Misuse(text));
         let level = if self.level == "1" { Level::One } else { Level::Zero };
-        let resolution = || self.resolution.ok_or_else(|| misuse("give --resolution, as in --resolution 32".to_owned()));
+        let resolution =
+            || self.resolution.ok_or_else(|| misuse("give --resolution, as in --resolution 32".to_owned()));
         match self.compat {
             Some(Compat::Pinkney) => {
                 return Ok(CurvePlan::Pinkney { resolution: resolution()?, level, width: self.width });
@@ -120,11 +121,7 @@ impl BlendArgs {
     }
 
     pub(crate) fn run(self) -> Result<()> {
-        let plan = BlendPlan {
-            recipe: self.recipe()?,
-            format: convert::format_of(&self.output)?,
-            output: self.output,
-        };
+        let plan = BlendPlan { recipe: self.recipe()?, format: convert::format_of(&self.output)?, output: self.output };
         let outcome = blend::run(&plan, &mut self.output_args.sink())?;
         self.output_args.print(&outcome, [outcome.output.display().to_string()])
     }

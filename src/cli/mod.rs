@@ -6,6 +6,7 @@ mod demo;
 mod generate;
 mod inspect;
 mod numbers;
+mod project;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
@@ -33,6 +34,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
     StyleMix(style_mix::StyleMixArgs),
+    /// Find the latents whose image is nearest to a photo
+    Project(project::ProjectArgs),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
     /// Say what a checkpoint file is and holds
@@ -52,6 +55,7 @@ impl Cli {
         match self.command {
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
+            Command::Project(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),

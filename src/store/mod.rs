@@ -3,6 +3,7 @@
 pub mod atomic;
 pub mod checkpoint;
 pub mod folder;
+pub mod json;
 pub mod latents;
 pub mod photo;
 pub mod picture;

@@ -61,9 +61,8 @@ pub(crate) fn same(kernel: usize) -> Convolution {
 
 /// Subtracts `shift` and divides by `scale`, channel by channel; `images` are `[N, 3, H, W]`.
 pub(crate) fn normalised(images: &Tensor, shift: [f32; 3], scale: [f32; 3]) -> Result<Tensor> {
-    let row = |numbers: [f32; 3]| {
-        Tensor::new(&numbers, images.device())?.to_dtype(images.dtype())?.reshape((1, 3, 1, 1))
-    };
+    let row =
+        |numbers: [f32; 3]| Tensor::new(&numbers, images.device())?.to_dtype(images.dtype())?.reshape((1, 3, 1, 1));
     Ok(images.broadcast_sub(&row(shift)?)?.broadcast_div(&row(scale)?)?)
 }
 

@@ -247,7 +247,8 @@ impl Place {
 
 /// The first tensor in which two generators differ: its name, and its shape in either, `None` where it is missing.
 pub fn first_difference(a: &GeneratorConfig, b: &GeneratorConfig) -> Option<LayerDifference> {
-    let (a, b): (BTreeMap<_, _>, BTreeMap<_, _>) = (Layer::all(a).into_iter().collect(), Layer::all(b).into_iter().collect());
+    let (a, b): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        (Layer::all(a).into_iter().collect(), Layer::all(b).into_iter().collect());
     let names = a.keys().chain(b.keys()).copied().collect::<BTreeSet<Layer>>();
     let differs = names.into_iter().find(|name| a.get(name) != b.get(name));
     differs.map(|layer| LayerDifference { layer, shapes: [a.get(&layer).cloned(), b.get(&layer).cloned()] })

@@ -110,8 +110,7 @@ impl<'t> Entry<'t> {
                 size: size_of_val(numbers) as u64,
                 crc: hasher.finalize(),
             };
-            archive
-                .entry(&head, |out| values::bytes(numbers, f32::to_le_bytes, |bytes| Ok(out.write_all(bytes)?)))
+            archive.entry(&head, |out| values::bytes(numbers, f32::to_le_bytes, |bytes| Ok(out.write_all(bytes)?)))
         })
     }
 }
