@@ -26,7 +26,7 @@ pub struct Chart {
 pub struct Line {
     /// What it shows.
     pub name: String,
-    /// Its values, one a step from 0; those that are not above 0 are left out.
+    /// Its values, one a step from 1; those that are not above 0 are left out.
     pub values: Vec<f64>,
 }
 
@@ -83,11 +83,11 @@ impl Chart {
         let canvas = BitMapBackend::with_buffer(bytes, SIZE_PX).into_drawing_area();
         let [left, right, top, bottom] = MARGIN_PX.map(|px| px as i32);
         let inner = canvas.margin(top, bottom, left, right);
-        let area = inner.apply_coord_spec(Coordinates::new(
-            x_range.clone(),
-            y_range.clone().log_scale(),
-            inner.get_pixel_range(),
-        ));
+        let (columns, rows) = inner.get_pixel_range();
+        // Rows are counted from the top, values from the bottom.
+        let pixels = (columns, rows.end..rows.start);
+        let coordinates = Coordinates::new(x_range.clone(), y_range.clone().log_scale(), pixels);
+        let area = inner.apply_coord_spec(coordinates);
         let draw = |points: Vec<(f64, f64)>, style: ShapeStyle| {
             area.draw(&PathElement::new(points, style)).map_err(|error| error.to_string())
         };
@@ -134,7 +134,7 @@ impl Chart {
 
 impl Line {
     fn points(&self) -> impl Iterator<Item = (f64, f64)> {
-        let all = self.values.iter().enumerate().map(|(step, value)| (step as f64, *value));
+        let all = self.values.iter().enumerate().map(|(step, value)| (step as f64 + 1.0, *value));
         all.filter(|(_, value)| *value > 0.0 && value.is_finite())
     }
 }

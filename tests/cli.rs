@@ -123,7 +123,7 @@ fn convert_keeps_every_pixel_through_both_formats() {
 
 #[test]
 fn every_command_shows_two_examples() {
-    for command in ["generate", "style-mix", "inspect", "convert", "demo"] {
+    for command in ["generate", "style-mix", "project", "inspect", "convert", "demo"] {
         let help = succeed(&[command, "--help"]);
         let examples = help.lines().filter(|line| line.trim_start().starts_with(&format!("toonify {command}"))).count();
         assert!(examples >= 2, "{command}: {help}");

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
+use crate::checkpoint::pickle::{Global, Node};
 use crate::checkpoint::torch::{self, TorchFile};
 use crate::checkpoint::{ImportError, safetensors};
 use crate::error::Result;
@@ -22,7 +23,8 @@ pub fn read_state_dict(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
         return tensors(&torch::read_archive(bytes)?);
     }
     if safetensors::begins(bytes) {
-        return Ok(candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?.into_iter().collect());
+        let loaded = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?.into_iter();
+        return loaded.map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?))).collect();
     }
     let found = "is neither safetensors nor a file of `torch.save`".to_owned();
     Err(ImportError::Unsupported { found }.into())
@@ -30,7 +32,7 @@ pub fn read_state_dict(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
 
 fn tensors(file: &TorchFile<'_>) -> Result<BTreeMap<String, Tensor>> {
     let root = file.root();
-    let Some(entries) = root.entries() else {
+    let Some(entries) = entries(root) else {
         let found = format!("{}, not a state dict", root.describe());
         return Err(ImportError::Unsupported { found }.into());
     };
@@ -43,4 +45,14 @@ fn tensors(file: &TorchFile<'_>) -> Result<BTreeMap<String, Tensor>> {
         }
     }
     Ok(tensors)
+}
+
+/// Names and values of a dict; Python 2 wrote an ordered one as a list of pairs.
+fn entries<'p, 'a>(root: Node<'p, 'a>) -> Option<Vec<(Node<'p, 'a>, Node<'p, 'a>)>> {
+    let pairs = root.call(Global::OrderedDict).and_then(|args| args.elements()?.next()?.elements());
+    let listed = pairs.into_iter().flatten().filter_map(|pair| {
+        let mut parts = pair.elements()?;
+        parts.next().zip(parts.next())
+    });
+    Some(listed.chain(root.entries()?).collect())
 }

@@ -1,8 +1,8 @@
-//! Takes the tensors of a classifier out of a state dict, by name and shape, in single precision.
+//! Takes the tensors of a classifier out of a state dict, by name and shape.
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
@@ -14,13 +14,14 @@ use crate::ops::{Convolution, conv2d};
 /// [`Error::Value`] when it is missing, [`Error::Shape`] when it has another shape.
 pub(crate) fn take(tensors: &mut BTreeMap<String, Tensor>, name: &str, expected: &[usize]) -> Result<Tensor> {
     let Some(tensor) = tensors.remove(name) else {
-        return Err(Error::value("weights file", format!("no tensor `{name}`"), format!("one of shape {expected:?}")));
+        let expected = format!("one with a tensor `{name}` of shape {expected:?}");
+        return Err(Error::value("weights file", format!("without `{name}`"), expected));
     };
     if tensor.dims() != expected {
         let (expected, found) = (expected.to_vec(), tensor.dims().to_vec());
         return Err(Error::Shape { name: name.to_owned(), expected, found });
     }
-    Ok(tensor.to_dtype(DType::F32)?)
+    Ok(tensor)
 }
 
 /// A convolution with bias, followed by a ReLU, as image classifiers have them.
