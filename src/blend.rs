@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use toonify_networks::checkpoint::{Checkpoint, Parts, Provenance};
 use toonify_networks::stylegan2::{
-    BlendCurve, GeneratorConfig, Layer, Level, Resolution, Side, Slope, Weights, first_difference,
+    BlendCurve, GeneratorConfig, Layer, Level, Resolution, Side, Slope, Weights, require_alike,
 };
 
 use crate::events::{Event, Sink};
@@ -160,26 +160,10 @@ fn read_all(paths: &[&Path]) -> Result<Vec<(Checkpoint, String)>> {
         let file = checkpoint::CheckpointFile::open(path)?;
         let model = file.read(Parts::GeneratorEma, toonify_networks::checkpoint::Unused::Refuse)?.0;
         if let Some((first, _)) = models.first() {
-            check_alike((paths[0], &first.config), (path, &model.config))?;
+            let names = [paths[0], path].map(|path| path.display().to_string());
+            require_alike((&names[0], &first.config), (&names[1], &model.config))?;
         }
         models.push((model, file.sha256()));
     }
     Ok(models)
-}
-
-/// Refuses models whose layers differ, naming the first one.
-pub(crate) fn check_alike(a: (&Path, &GeneratorConfig), b: (&Path, &GeneratorConfig)) -> Result<()> {
-    let (a_name, b_name) = (a.0.display(), b.0.display());
-    if let Some(difference) = first_difference(a.1, b.1) {
-        let [in_a, in_b] =
-            difference.shapes.map(|shape| shape.map_or("missing".to_owned(), |shape| format!("{shape:?}")));
-        let layer = difference.layer;
-        bail!("the models do not fit: `{layer}` is {in_a} in `{a_name}` and {in_b} in `{b_name}`");
-    }
-    let (first, second) = (&a.1.resample_filter, &b.1.resample_filter);
-    ensure!(
-        first == second,
-        "the models do not fit: the resampling filter is {first:?} in `{a_name}` and {second:?} in `{b_name}`"
-    );
-    Ok(())
 }

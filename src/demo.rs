@@ -6,17 +6,16 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use image::DynamicImage;
 use toonify_networks::checkpoint::{Checkpoint, Provenance};
-use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
+use toonify_networks::latent::{Seed, Truncation, Z};
 use toonify_networks::ops::Activation;
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{
-    Architecture, BlendCurve, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Term,
+    Architecture, BlendCurve, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Resolution, Slot, Term,
     Weights,
 };
 
 use crate::events::{Event, Sink};
-use crate::pixels::{self, Rounding};
-use crate::sheet::Sheet;
+use crate::grid::{self, Column, Rows};
 use crate::store::checkpoint::{self, Format};
 use crate::store::{folder, picture};
 
@@ -32,7 +31,7 @@ pub struct DemoPlan {
 /// What was made.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Demonstrated {
-    /// Rows are seeds; columns the tuned model, a blend at every resolution, and the base.
+    /// Rows are seeds; columns the base, a blend at every resolution, and the tuned model.
     pub grid: PathBuf,
     /// The two networks, for trying the other commands on.
     pub networks: Vec<PathBuf>,
@@ -40,7 +39,9 @@ pub struct Demonstrated {
 
 const SEEDS: [Seed; 4] = [Seed(3), Seed(7), Seed(11), Seed(16)];
 /// A fresh network has none; a trained one has about this much, and without it `--noise-mode` would change nothing.
-const NOISE_STRENGTH: f32 = 0.1;
+const NOISE_STRENGTH: f32 = 0.05;
+/// A fresh network's images are the sum of as many layers as it has resolutions, far outside the range of pixels.
+const RGB_GAIN: f64 = 0.2;
 const TRUNCATION: Truncation = Truncation { psi: 0.9, cutoff: None };
 
 /// Makes both networks, saves them and renders their blends.
@@ -104,7 +105,8 @@ fn fresh(config: &GeneratorConfig, seed: u32) -> Result<Weights<Layer>> {
     Ok(Weights::build(config, |layer, _shape| match layer {
         Layer::WAvg => Ok(w_avg.clone()),
         Layer::Block { term: Term::NoiseStrength, .. } => Ok(Tensor::new(NOISE_STRENGTH, &Device::Cpu)?),
-        _ => Ok(weights.get(layer).expect("both have the same configuration").clone()),
+        Layer::Block { slot: Slot::ToRgb, term: Term::Weight, .. } => Ok((of(&weights, layer) * RGB_GAIN)?),
+        _ => Ok(of(&weights, layer).clone()),
     })?)
 }
 
@@ -116,11 +118,16 @@ fn retuned(config: &GeneratorConfig, base: &Weights<Layer>, seed: u32) -> Result
             Layer::Embed(_) | Layer::Fc(..) | Layer::WAvg => base,
             Layer::Const | Layer::Block { .. } => &other,
         };
-        Ok(source.get(layer).expect("all have the same configuration").clone())
+        Ok(of(source, layer).clone())
     })?)
 }
 
-/// Rows are seeds; columns go from the tuned model over the blends to the base.
+/// A tensor of a network that has the demo's configuration.
+fn of(weights: &Weights<Layer>, layer: Layer) -> &Tensor {
+    weights.get(layer).expect("all networks of the demo have the same configuration")
+}
+
+/// Rows are seeds; columns go from the base over the blends to the tuned model.
 fn blend_grid(
     config: &GeneratorConfig,
     base: &Weights<Layer>,
@@ -130,32 +137,16 @@ fn blend_grid(
     let generator = Generator::from_weights(config, base)?;
     let w = generator.map(&Z::from_seeds(&SEEDS, config.z_dim, &Device::Cpu)?, None)?;
     let ws = w.broadcast(config.num_ws())?.truncate(generator.w_avg(), &TRUNCATION)?;
+    let rows = Rows { captions: SEEDS.iter().map(|seed| format!("seed {}", seed.0)).collect(), ws };
 
-    let swaps: Vec<Resolution> = config.resolution.half().map_or(vec![], |half| half.ladder().collect());
-    let mut columns = vec![("tuned".to_owned(), tuned.clone())];
-    for &swap in &swaps {
-        columns.push((format!("swap {swap}"), base.blend(tuned, config, &BlendCurve::hard(swap))?));
+    let mut columns = vec![Column { caption: "base".to_owned(), weights: base.clone() }];
+    for swap in config.resolution.half().into_iter().flat_map(Resolution::ladder) {
+        let weights = tuned.blend(base, config, &BlendCurve::hard(swap))?;
+        columns.push(Column { caption: format!("swap {swap}"), weights });
     }
-    columns.push(("base".to_owned(), base.clone()));
-
-    let total = columns.len() as u64;
+    columns.push(Column { caption: "tuned".to_owned(), weights: tuned.clone() });
     sink.event(&Event::Started { what: "rendering the blend grid".to_owned() });
-    let mut rendered = Vec::new();
-    for (done, (_caption, weights)) in columns.iter().enumerate() {
-        rendered.push(render(config, weights, &ws)?);
-        sink.event(&Event::Progress { done: done as u64 + 1, total, unit: "columns" });
-    }
-    let sheet = Sheet {
-        title: format!("Layers up to the swap from the base, above it from the tuned model ({} px)", config.resolution),
-        columns: columns.into_iter().map(|(caption, _weights)| caption).collect(),
-        rows: SEEDS.iter().map(|seed| format!("seed {}", seed.0)).collect(),
-        cells: (0..SEEDS.len()).flat_map(|row| rendered.iter().map(move |column| column[row].clone())).collect(),
-        cell_px: 128,
-    };
-    Ok(sheet.render()?.into())
-}
-
-fn render(config: &GeneratorConfig, weights: &Weights<Layer>, ws: &WPlus) -> Result<Vec<DynamicImage>> {
-    let images = Generator::from_weights(config, weights)?.render(ws, &Noise::Const)?;
-    pixels::to_images(&images, Rounding::Generate)
+    let title =
+        format!("Layers up to the swap from the tuned model, above it from the base ({} px)", config.resolution);
+    grid::render(config, &columns, &rows, sink)?.sheet(&title, 128)
 }

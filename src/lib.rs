@@ -6,7 +6,9 @@
 //! 4. [`style_mix`]: layers of one face on another;
 //! 5. [`project`]: photos to latents;
 //! 6. [`blend`]: two generators to one;
-//! 7. [`demo`]: a blend grid from nothing.
+//! 7. [`grid`]: latents through every blend of two generators;
+//! 8. [`dataset`]: training sets, made, checked, shown and divided;
+//! 9. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
@@ -15,9 +17,11 @@ pub mod blend;
 pub mod chart;
 pub mod cli;
 pub mod convert;
+pub mod dataset;
 pub mod demo;
 pub mod events;
 pub mod generate;
+pub mod grid;
 pub mod inspect;
 pub mod pixels;
 pub mod project;

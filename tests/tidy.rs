@@ -11,7 +11,8 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// The modules of the root package by layer; whatever is not named here is an error.
 const FOUNDATIONS: &[&str] = &["pixels", "store", "sheet", "chart", "events", "render"];
-const ACTS: &[&str] = &["inspect", "convert", "generate", "style_mix", "blend", "align", "dataset", "project", "train"];
+const ACTS: &[&str] =
+    &["inspect", "convert", "generate", "style_mix", "blend", "grid", "align", "dataset", "project", "train"];
 const JOURNEYS: &[&str] = &["demo", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
@@ -278,4 +279,27 @@ fn every_dependency_has_a_reason() {
     let unused = explained.difference(&used).filter(|name| *name != "crate");
     let stale = unused.map(|name| format!("`{name}` has a reason but is in no manifest"));
     fail_if_any("docs/decisions/0010-dependencies.md gives the reasons", new.chain(stale).collect());
+}
+
+/// The targets of the links in a Markdown document, addresses on the web left out.
+fn local_links(markdown: &str) -> impl Iterator<Item = &str> {
+    let ends = markdown.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    ends.filter(|link| !link.is_empty() && !link.contains("://"))
+}
+
+#[test]
+fn every_link_in_the_documents_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut faults = Vec::new();
+    for folder in ["", "docs", "docs/decisions"] {
+        for entry in fs::read_dir(root.join(folder)).expect("a folder of documents") {
+            let path = entry.expect("a readable folder").path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path).expect("UTF-8 text");
+                let dead = local_links(&text).filter(|link| !path.with_file_name(link).exists());
+                faults.extend(dead.map(|link| format!("{}: {link}", path.display())));
+            }
+        }
+    }
+    fail_if_any("write the document or drop the link", faults);
 }

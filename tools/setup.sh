@@ -16,12 +16,14 @@ compiler() {
 
 # Whether the compiler finds the header $1.
 has_header() {
-    printf '#if !__has_include(<%s>)\n#error\n#endif\n' "$1" | compiler -std=c++17 -x c++ -fsyntax-only -
+    compiler -std=c++17 -x c++ -fsyntax-only - <<<"#if !__has_include(<$1>)
+#error
+#endif"
 }
 
 # Whether the linker finds the libraries $@.
 has_libraries() {
-    printf 'int main() {}\n' | compiler -x c++ - "${@/#/-l}" -o /dev/null
+    compiler -x c++ - "${@/#/-l}" -o /dev/null <<<"int main() {}"
 }
 
 missing=()
@@ -46,18 +48,9 @@ check() {
     fi
 }
 
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        printf 'error: installing packages needs root rights, and there is no `sudo`\nhint: as root, run: %s\n' "$*" >&2
-        exit 1
-    fi
-}
-
 install() {
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}")
+    local root=()
     printf 'toonify needs these system packages:\n'
     printf '  %s\n' "${why[@]}"
     if ! command -v apt-get >/dev/null; then
@@ -66,10 +59,16 @@ install() {
         exit 1
     fi
     if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            printf 'error: installing packages needs root rights, and there is no `sudo`\n' >&2
+            printf 'hint: as root, run: apt-get update && apt-get install %s\n' "${missing[*]}" >&2
+            exit 1
+        fi
         printf 'Installing them with apt-get; sudo may ask for your password.\n'
+        root=(sudo)
     fi
-    as_root apt-get update -qq || printf 'warning: the package lists could not be refreshed\n' >&2
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    ${root[@]+"${root[@]}"} apt-get update -qq || printf 'warning: the package lists could not be refreshed\n' >&2
+    ${root[@]+"${root[@]}"} "${apt[@]}"
 }
 
 if ! have_cargo; then

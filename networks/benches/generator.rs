@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p toonify-networks --bench generator`
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a program, not the library")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program, not the library")]
 
 use std::time::Instant;
 

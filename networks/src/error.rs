@@ -28,6 +28,16 @@ pub enum Error {
         /// What would have been accepted.
         expected: String,
     },
+    /// Two networks that should be built alike are not.
+    #[error("the models do not fit: `{what}` is {} in `{}` and {} in `{}`", first.1, first.0, second.1, second.0)]
+    Unlike {
+        /// What differs first.
+        what: String,
+        /// Name of the first network, and what it has.
+        first: (String, String),
+        /// Name of the second network, and what it has.
+        second: (String, String),
+    },
     /// A checkpoint file could not be understood.
     #[error(transparent)]
     Import(#[from] ImportError),

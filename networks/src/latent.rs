@@ -108,6 +108,23 @@ impl WPlus {
         Ok(WPlus(self.0.narrow(0, start, count)?))
     }
 
+    /// The latents of all images of all parts, which have equally many layers.
+    ///
+    /// # Errors
+    /// When there are no parts or they differ in layers or lengths.
+    pub fn cat(parts: &[WPlus]) -> Result<WPlus> {
+        let tensors: Vec<&Tensor> = parts.iter().map(|part| &part.0).collect();
+        Ok(WPlus(Tensor::cat(&tensors, 0)?))
+    }
+
+    /// The latents on the straight way to `other`: 0 is here, 1 is there.
+    ///
+    /// # Errors
+    /// When the two do not have the same shape.
+    pub fn interpolate(&self, other: &WPlus, t: f64) -> Result<WPlus> {
+        Ok(WPlus(lerp(&self.0, &other.0, t)?))
+    }
+
     /// Pulls the latents towards `w_avg` `[w_dim]` (Karras et al. 2019, section 2.2).
     ///
     /// # Errors

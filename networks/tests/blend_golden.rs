@@ -1,6 +1,6 @@
 //! Blends are those of the two published scripts, row by row.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may read files and fail loudly")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may fail loudly and say what they left out")]
 
 mod support;
 

@@ -1,13 +1,17 @@
 //! Every checkpoint of the reference set: configuration and each tensor, bit for bit. Skipped where the set is absent.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failed helper is a failed test; skipped tests say so")]
+
+mod checkpoint_support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use checkpoint_support::all_bits;
 use safetensors::SafeTensors;
 use serde_json::Value as Json;
-use toonify_networks::checkpoint::{Archive, Checkpoint, Kind, Parts, open};
-use toonify_networks::stylegan2::{Channels, TensorName, Weights};
+use toonify_networks::checkpoint::{Archive, Checkpoint, ImportReport, Kind, Parts, open};
+use toonify_networks::stylegan2::{Channels, Resolution};
 
 fn folder() -> Option<PathBuf> {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/goldens"));
@@ -23,22 +27,6 @@ fn reference(bytes: &[u8]) -> BTreeMap<String, (Vec<usize>, Vec<u32>)> {
     let file = SafeTensors::deserialize(bytes).unwrap();
     let words = |bytes: &[u8]| bytes.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
     file.tensors().into_iter().map(|(name, view)| (name, (view.shape().to_vec(), words(view.data())))).collect()
-}
-
-fn bits<L: TensorName>(weights: &Weights<L>, network: &str) -> BTreeMap<String, (Vec<usize>, Vec<u32>)> {
-    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
-    let entry = |(name, tensor): (L, &candle_core::Tensor)| {
-        let values = tensor.flatten_all().unwrap().to_vec1().unwrap();
-        (format!("{network}.{name}"), (tensor.dims().to_vec(), bits(values)))
-    };
-    weights.iter().map(entry).collect()
-}
-
-fn all_bits(checkpoint: &Checkpoint) -> BTreeMap<String, (Vec<usize>, Vec<u32>)> {
-    let mut found = bits(&checkpoint.ema, "G_ema");
-    found.extend(checkpoint.generator.iter().flat_map(|weights| bits(weights, "G")));
-    found.extend(checkpoint.discriminator.iter().flat_map(|d| bits(&d.weights, "D")));
-    found
 }
 
 fn size(settings: &Json, name: &str, default: usize) -> usize {
@@ -99,10 +87,7 @@ fn check_config(archive: &Archive<'_>, manifest: &Json) {
     assert_eq!(found.mbstd_group_size, group);
     assert_eq!(found.mbstd_num_channels, size(epilogue, "mbstd_num_channels", 1));
     assert_eq!(found.mapping.num_layers, size(&d["mapping_kwargs"], "num_layers", 8));
-    assert_eq!(
-        found.cmap_dim,
-        if found.c_dim > 0 { found.channels.at(toonify_networks::stylegan2::Resolution::R4) } else { 0 }
-    );
+    assert_eq!(found.cmap_dim, if found.c_dim > 0 { found.channels.at(Resolution::R4) } else { 0 });
 }
 
 fn check(case: &str, kind: Kind) {
@@ -185,4 +170,42 @@ fn tensorflow_stylegan2() {
 #[test]
 fn tensorflow_stylegan2_ada() {
     check("ckpt_tf_sg2ada", Kind::TensorFlow);
+}
+
+fn read(folder: &Path, file: &str) -> (Checkpoint, ImportReport) {
+    let bytes = fs::read(folder.join(file)).unwrap();
+    open(&bytes).unwrap().into_checkpoint(Parts::All, &mut || ()).unwrap()
+}
+
+#[test]
+fn rosinality_in_all_three_files() {
+    let Some(folder) = folder() else { return };
+    let folder = folder.join("ckpt_rosinality");
+    let (zipped, report) = read(&folder, "converted.pt");
+    let (stream, _) = read(&folder, "converted_legacy.pt");
+    assert_eq!(zipped.config, stream.config);
+    assert!(all_bits(&zipped) == all_bits(&stream));
+    let config = &zipped.config;
+    assert_eq!((config.resolution.px(), config.w_dim, config.mapping.num_layers), (64, 64, 8));
+    assert_eq!(config.channels, Channels::from_base(1024, 32, config.resolution));
+    assert!(report.missing.is_empty() && report.unused.is_empty());
+    let golden = reference(&fs::read(folder.join("golden.safetensors")).unwrap());
+    assert!(all_bits(&zipped)["G_ema.mapping.w_avg"] == golden["latent_avg"]);
+
+    let (training, report) = read(&folder, "train.pt");
+    let discriminator = training.discriminator.as_ref().unwrap();
+    assert_eq!(discriminator.config.channels, config.channels);
+    assert_eq!((discriminator.config.mbstd_group_size, discriminator.config.mbstd_num_channels), (Some(4), 1));
+    assert_eq!(report.missing, ["g_ema.mapping.w_avg", "g.mapping.w_avg"]);
+    assert_eq!(report.ignored, ["g_optim", "d_optim", "args"]);
+}
+
+#[test]
+fn every_other_pickle_of_the_set() {
+    let Some(folder) = folder() else { return };
+    for file in ["blend/base.pkl", "blend/tuned.pkl", "projector/network.pkl"] {
+        let (checkpoint, report) = read(&folder, file);
+        assert!(checkpoint.generator.is_some() && checkpoint.discriminator.is_some(), "{file}");
+        assert!(report.missing.is_empty() && report.unused.is_empty(), "{file}");
+    }
 }

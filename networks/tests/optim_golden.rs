@@ -1,6 +1,6 @@
 //! Adam moves variables as PyTorch's does.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may read files and fail loudly")]
+#![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Projection takes the published steps when it is given the published draws.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may read files and fail loudly")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may fail loudly and say what they left out")]
 
 mod support;
 

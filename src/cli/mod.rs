@@ -2,9 +2,12 @@
 
 mod blend;
 mod convert;
+mod dataset;
 mod demo;
 mod generate;
+mod grid;
 mod inspect;
+mod memory;
 mod numbers;
 mod project;
 mod style_mix;
@@ -38,10 +41,15 @@ enum Command {
     Project(project::ProjectArgs),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
+    /// Render latents through every blend of two models
+    Grid(grid::GridArgs),
     /// Say what a checkpoint file is and holds
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
     Convert(convert::ConvertArgs),
+    /// Make, check, show or divide a training set
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
 }
@@ -52,13 +60,16 @@ impl Cli {
     /// # Errors
     /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
     pub fn run(self) -> Result<()> {
+        memory::keep_freed_memory();
         match self.command {
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
             Command::Project(args) => args.run(),
             Command::Blend(args) => args.run(),
+            Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Dataset(command) => command.run(),
             Command::Demo(args) => args.run(),
         }
     }

@@ -6,13 +6,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use image::codecs::gif::{GifEncoder, Repeat};
 use image::imageops::{self, FilterType};
-use image::{Delay, DynamicImage, Frame, RgbImage};
+use image::{DynamicImage, RgbImage};
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Event, Sink};
-use crate::store::atomic::AtomicFile;
+use crate::store::animation;
 
 /// Whether the search is shown as a film.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,21 +78,8 @@ pub fn write(folder: &Path, kind: FilmKind, frames: &Frames, sink: &mut dyn Sink
 }
 
 fn write_gif(path: &Path, pictures: &[RgbImage]) -> Result<()> {
-    /// From 1, best and slowest, to 30.
-    const SPEED: i32 = 10;
-    let mut file = AtomicFile::create(path)?;
-    let encode = |file: &mut AtomicFile| -> image::ImageResult<()> {
-        let mut encoder = GifEncoder::new_with_speed(file, SPEED);
-        encoder.set_repeat(Repeat::Infinite)?;
-        for picture in pictures {
-            let small = reduced(picture);
-            let delay = Delay::from_numer_denom_ms(1000, RATE);
-            encoder.encode_frame(Frame::from_parts(DynamicImage::from(small).into_rgba8(), 0, 0, delay))?;
-        }
-        Ok(())
-    };
-    encode(&mut file).with_context(|| format!("cannot write film `{}`", path.display()))?;
-    file.commit()
+    let images: Vec<DynamicImage> = pictures.iter().map(|picture| reduced(picture).into()).collect();
+    animation::write(path, &images, animation::Frames { per_second: f64::from(RATE) })
 }
 
 fn reduced(picture: &RgbImage) -> RgbImage {

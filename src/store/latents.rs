@@ -63,6 +63,15 @@ pub fn write_arrays(path: &Path, arrays: &[(String, Tensor)]) -> Result<()> {
     file.commit()
 }
 
+/// What to call the latents of a file: its folder for the published `projected_w.npz`, otherwise its own name.
+pub fn name_of(path: &Path) -> String {
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    match (stem(path), path.parent().map(stem)) {
+        (own, Some(folder)) if own == "projected_w" && !folder.is_empty() => folder,
+        (own, _) => own,
+    }
+}
+
 /// The bytes of one `.npy` entry.
 fn array_bytes(path: &Path, name: &str) -> Result<Vec<u8>> {
     let mut archive = ZipArchive::new(File::open(path)?).context("not a .npz file")?;

@@ -8,14 +8,12 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::checkpoint::array::Array;
-use crate::checkpoint::contents::{Contents, Tensors};
-use crate::checkpoint::names::{self, Rule, Turn};
+use crate::checkpoint::contents::Contents;
+use crate::checkpoint::matching::{Matching, Part, discriminator_rule, generator_rule};
 use crate::checkpoint::report::{ImportReport, Unused};
 use crate::checkpoint::{Checkpoint, DiscriminatorCheckpoint, ImportError, Kind, Provenance, average_w, detect};
 use crate::error::Result;
-use crate::stylegan2::{
-    DiscriminatorConfig, DiscriminatorLayer, GeneratorConfig, Layer, Resolution, TensorName, Weights,
-};
+use crate::stylegan2::{DiscriminatorConfig, DiscriminatorLayer, GeneratorConfig, Layer, TensorName, Weights};
 
 /// Reads what a checkpoint file holds, without copying a tensor.
 ///
@@ -33,7 +31,9 @@ pub fn open(bytes: &[u8]) -> std::result::Result<Archive<'_>, ImportError> {
 /// # Errors
 /// Those of [`open`], less the refusal of unused tensors when they are allowed.
 pub fn open_with(bytes: &[u8], unused: Unused) -> std::result::Result<Archive<'_>, ImportError> {
-    Archive::assemble(detect::contents(bytes)?, unused)
+    let contents = detect::contents(bytes)?;
+    let matching = Matching::new(contents.kind, contents.ignored.clone(), unused, bytes.len());
+    Archive::assemble(contents, matching)
 }
 
 /// Which networks of a file to take.
@@ -69,16 +69,9 @@ pub struct TensorEntry {
     pub dtype: String,
 }
 
-/// The tensors of one network under typed names, each of the right shape.
-#[derive(Debug)]
-struct Part<'a, L> {
-    arrays: BTreeMap<L, (String, Array<'a>)>,
-}
-
 impl<'a> Archive<'a> {
-    fn assemble(contents: Contents<'a>, unused: Unused) -> std::result::Result<Self, ImportError> {
+    fn assemble(contents: Contents<'a>, mut matching: Matching) -> std::result::Result<Self, ImportError> {
         let kind = contents.kind;
-        let mut matching = Matching { report: report(kind, contents.ignored), unused };
         let config = contents.config;
         config.check().map_err(|error| ImportError::from_check(&contents.ema.object, error))?;
         let ema = matching.part(&config, contents.ema, &generator_rule(kind))?;
@@ -177,91 +170,6 @@ impl<'a> Archive<'a> {
         }
         let Archive { config, provenance, report, .. } = self;
         Ok((Checkpoint { config, ema, generator, discriminator, provenance }, report))
-    }
-}
-
-/// The table of this kind of file for generators.
-pub(crate) fn generator_rule(kind: Kind) -> fn(&Layer) -> Rule {
-    match kind {
-        Kind::NvidiaAda | Kind::NvidiaStylegan3Repository | Kind::Toonify => names::nvidia::generator,
-        Kind::TensorFlow => names::tensorflow::generator,
-        Kind::Rosinality => names::rosinality::generator,
-    }
-}
-
-/// The table of this kind of file for discriminators of images of this resolution.
-pub(crate) fn discriminator_rule(kind: Kind, image: Resolution) -> impl Fn(&DiscriminatorLayer) -> Rule {
-    move |layer| match kind {
-        Kind::NvidiaAda | Kind::NvidiaStylegan3Repository | Kind::Toonify => names::nvidia::discriminator(layer),
-        Kind::TensorFlow => names::tensorflow::discriminator(layer),
-        Kind::Rosinality => names::rosinality::discriminator(layer, image),
-    }
-}
-
-fn report(kind: Kind, ignored: Vec<String>) -> ImportReport {
-    ImportReport { kind, matched: 0, turned: 0, verified: 0, missing: Vec::new(), unused: Vec::new(), ignored }
-}
-
-/// Gives the tensors of a file their typed names and keeps account.
-struct Matching {
-    report: ImportReport,
-    unused: Unused,
-}
-
-impl Matching {
-    fn part<'a, L: TensorName>(
-        &mut self,
-        config: &L::Config,
-        tensors: Tensors<'a>,
-        rule: &dyn Fn(&L) -> Rule,
-    ) -> std::result::Result<Part<'a, L>, ImportError> {
-        let Tensors { object, arrays: mut theirs, verified } = tensors;
-        let (mut arrays, mut missing) = (BTreeMap::new(), Vec::new());
-        for (layer, shape) in L::all(config) {
-            let Rule { theirs: name, turn } = rule(&layer);
-            let Some(array) = theirs.remove(&name) else {
-                missing.push((name, layer, shape));
-                continue;
-            };
-            let array = turn.apply(array, &shape);
-            if array.shape() != shape {
-                return Err(ImportError::Shape { object, name, expected: shape, found: array.shape().to_vec() });
-            }
-            self.report.turned += usize::from(turn != Turn::Same);
-            arrays.insert(layer, (name, array));
-        }
-        self.settle_missing(&object, missing)?;
-        self.settle_unused(object, theirs.into_keys().collect())?;
-        self.report.matched += arrays.len();
-        self.report.verified += verified;
-        Ok(Part { arrays })
-    }
-
-    /// Every missing tensor is an error, but for the average of `w` in files whose kind does not have it.
-    fn settle_missing<L: TensorName>(
-        &mut self,
-        object: &str,
-        missing: Vec<(String, L, Vec<usize>)>,
-    ) -> std::result::Result<(), ImportError> {
-        let estimated =
-            |layer: &L| self.report.kind == Kind::Rosinality && layer.to_string() == Layer::WAvg.to_string();
-        let count = missing.iter().filter(|(_, layer, _)| !estimated(layer)).count();
-        for (name, layer, expected) in missing {
-            let canonical = layer.to_string();
-            if !estimated(&layer) {
-                return Err(ImportError::Missing { object: object.to_owned(), name, canonical, expected, count });
-            }
-            self.report.missing.push(format!("{object}.{canonical}"));
-        }
-        Ok(())
-    }
-
-    fn settle_unused(&mut self, object: String, found: Vec<String>) -> std::result::Result<(), ImportError> {
-        if !found.is_empty() && self.unused == Unused::Refuse {
-            return Err(ImportError::Unused { object, found });
-        }
-        self.report.unused.extend(found.into_iter().map(|name| format!("{object}.{name}")));
-        Ok(())
     }
 }
 

@@ -204,6 +204,9 @@ impl<'a> Array<'a> {
     /// [`ImportError::Malformed`] when the numbers are not floating-point; `name` is for the message.
     pub fn to_f32(&self, name: &str) -> Result<Vec<f32>, ImportError> {
         let mut out = vec![0.0; self.shape.iter().product()];
+        if out.is_empty() {
+            return Ok(out);
+        }
         match self.storage.dtype {
             Dtype::F32 => self.gather(&mut out, f32::from_le_bytes),
             Dtype::F64 => self.gather(&mut out, |bytes| f64::from_le_bytes(bytes) as f32),

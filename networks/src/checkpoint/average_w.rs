@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::random::RandomState;
@@ -14,8 +14,9 @@ pub(crate) const NOTE: &str =
 
 /// Number of latents; the projector of StyleGAN2 takes as many.
 const SAMPLES: usize = 10_000;
-/// Latents in one batch, which bounds the memory.
-const BATCH: usize = 1000;
+/// Latents in one batch at most, and numbers in one batch of the widest layer: together they bound the memory.
+const LARGEST_BATCH: usize = 1000;
+const BATCH_NUMBERS: usize = 1 << 20;
 
 /// Mean of `w` over [`SAMPLES`] latents, `[w_dim]`. Only for networks without labels and with leaky ReLU.
 ///
@@ -25,13 +26,19 @@ pub(crate) fn estimate(config: &GeneratorConfig, tensors: &BTreeMap<Layer, Tenso
     let layers = (0..config.mapping.num_layers).map(|index| effective(config, tensors, index));
     let layers = layers.collect::<Result<Vec<_>>>()?;
     let mut random = RandomState::new(0);
-    let mut sum = Tensor::zeros(config.w_dim, candle_core::DType::F64, &Device::Cpu)?;
-    for _ in 0..SAMPLES / BATCH {
-        let z: Vec<f32> = random.gauss_vec(BATCH * config.z_dim).into_iter().map(|value| value as f32).collect();
-        let w = map(Tensor::from_vec(z, (BATCH, config.z_dim), &Device::Cpu)?, &layers)?; // [BATCH, w_dim]
-        sum = (sum + w.to_dtype(candle_core::DType::F64)?.sum(0)?)?;
+    let mut sum = Tensor::zeros(config.w_dim, DType::F64, &Device::Cpu)?;
+    let widest = config.z_dim.max(config.w_dim).max(config.mapping.layer_features).max(1);
+    let batch = (BATCH_NUMBERS / widest).clamp(1, LARGEST_BATCH);
+    let mut left = SAMPLES;
+    while left > 0 {
+        let count = batch.min(left);
+        let z = random.gauss_vec(count * config.z_dim).into_iter().map(|value| value as f32).collect();
+        let z = Tensor::from_vec::<_, f32>(z, (count, config.z_dim), &Device::Cpu)?; // [count, z_dim]
+        let w = map(z, &layers)?; // [count, w_dim]
+        sum = (sum + w.to_dtype(DType::F64)?.sum(0)?)?;
+        left -= count;
     }
-    Ok((sum / SAMPLES as f64)?.to_dtype(candle_core::DType::F32)?)
+    Ok((sum / SAMPLES as f64)?.to_dtype(DType::F32)?)
 }
 
 /// Weight `[I, O]` and bias `[O]` of a layer as they are used: equalised learning rate, StyleGAN2 appendix B.

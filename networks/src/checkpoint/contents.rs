@@ -47,6 +47,21 @@ pub(crate) struct Tensors<'a> {
     pub verified: usize,
 }
 
+/// Most tensors that one network may have; the largest published one has less than 200.
+const MOST_TENSORS: usize = 1 << 14;
+
+/// Refuses a network with absurdly many tensors before their descriptions are gathered.
+///
+/// # Errors
+/// [`ImportError::TooLarge`].
+pub(crate) fn check_count(object: &str, found: usize) -> Result<(), ImportError> {
+    if found <= MOST_TENSORS {
+        return Ok(());
+    }
+    let object = format!("tensors of `{object}`");
+    Err(ImportError::TooLarge { object, expected: MOST_TENSORS as u64, found: found as u64 })
+}
+
 /// Everything that was found in a file.
 pub(crate) struct Contents<'a> {
     pub kind: Kind,

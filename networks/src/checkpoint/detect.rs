@@ -1,7 +1,7 @@
 //! Tells the kind of a file by its first bytes, never by its name.
 
 use crate::checkpoint::contents::Contents;
-use crate::checkpoint::pickle::{self, Value};
+use crate::checkpoint::pickle::{self, Limits, Value};
 use crate::checkpoint::{ImportError, nvidia, rosinality, safetensors, tensorflow, torch};
 
 /// Reads the file with the reader of its kind.
@@ -11,17 +11,18 @@ use crate::checkpoint::{ImportError, nvidia, rosinality, safetensors, tensorflow
 pub(crate) fn contents(bytes: &[u8]) -> Result<Contents<'_>, ImportError> {
     match bytes {
         [] => Err(unknown("is empty")),
-        [b'P', b'K', 3 | 5 | 6, ..] => rosinality::contents(&torch::read_archive(bytes)?),
-        _ if torch::is_legacy(bytes) => rosinality::contents(&torch::read_legacy(bytes)?),
-        [0x80, ..] => pickled(bytes),
+        // First, because the length in front of its header may look like any of the other beginnings.
         _ if safetensors::begins(bytes) => safetensors::contents(bytes),
+        [b'P', b'K', 3 | 5 | 6, ..] => rosinality::contents(&torch::read_archive(bytes)?),
+        _ if torch::is_legacy(bytes) => rosinality::contents(&torch::read_legacy(bytes, Limits::CHECKPOINT)?),
+        [0x80, ..] => pickled(bytes),
         _ => Err(unknown(&begins_with(bytes))),
     }
 }
 
 /// NVIDIA's PyTorch code writes a dict, its TensorFlow code a tuple.
 fn pickled(bytes: &[u8]) -> Result<Contents<'_>, ImportError> {
-    let pickle = pickle::read(bytes)?;
+    let pickle = pickle::read(bytes, Limits::CHECKPOINT)?;
     let root = pickle.root();
     match root.value() {
         Value::Tuple(_) | Value::List(_) => tensorflow::contents(root),

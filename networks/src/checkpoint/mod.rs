@@ -11,6 +11,7 @@ mod detect;
 mod error;
 mod filter;
 mod json;
+mod matching;
 mod names;
 mod numpy;
 mod nvidia;

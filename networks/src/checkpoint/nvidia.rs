@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::checkpoint::array::Array;
-use crate::checkpoint::contents::{Contents, Kind, Tensors};
+use crate::checkpoint::contents::{Contents, Kind, Tensors, check_count};
 use crate::checkpoint::json;
 use crate::checkpoint::names::nvidia::{FILTER, discriminator_filters, generator_filters};
 use crate::checkpoint::pickle::{Global, Node};
@@ -157,7 +157,7 @@ impl<'p, 'a> Module<'p, 'a> {
 
     /// All tensors of the module and of those inside it, by name relative to it.
     fn tensors(&self) -> Result<BTreeMap<String, Array<'a>>, ImportError> {
-        let mut walk = Walk { tensors: BTreeMap::new(), modules: 0 };
+        let mut walk = Walk { tensors: BTreeMap::new(), modules: 0, entries: 0 };
         walk.visit(self, "", 0)?;
         Ok(walk.tensors)
     }
@@ -166,6 +166,8 @@ impl<'p, 'a> Module<'p, 'a> {
 struct Walk<'a> {
     tensors: BTreeMap<String, Array<'a>>,
     modules: usize,
+    /// Tensors met, those of the same name included.
+    entries: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -178,6 +180,8 @@ impl<'a> Walk<'a> {
         }
         for table in ["_parameters", "_buffers"] {
             for (name, node) in named(module, table)? {
+                self.entries += 1;
+                check_count(&module.path, self.entries)?;
                 let name = format!("{prefix}{name}");
                 let array = embedded_tensor(&name, node)?.ok_or_else(|| {
                     ImportError::malformed(format!("`{}`: `{name}`", module.path), "a tensor", node.describe())
@@ -196,6 +200,7 @@ impl<'a> Walk<'a> {
 /// The entries of one of a module's tables that are not `None`.
 fn named<'p, 'a>(module: &Module<'p, 'a>, table: &str) -> Result<Vec<(&'a str, Node<'p, 'a>)>, ImportError> {
     let entries = module.state.get(table).and_then(Node::entries);
+    check_count(&module.path, entries.as_ref().map_or(0, ExactSizeIterator::len))?;
     let present = entries.into_iter().flatten().filter(|(_, node)| !node.is_none());
     let named = present.map(|(key, node)| key.name().map(|name| (name, node)).ok_or(key));
     named

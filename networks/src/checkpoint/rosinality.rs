@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::checkpoint::array::Array;
-use crate::checkpoint::contents::{Contents, Kind, Tensors};
+use crate::checkpoint::contents::{Contents, Kind, Tensors, check_count};
 use crate::checkpoint::names::rosinality::{W_AVG, is_filter};
 use crate::checkpoint::nvidia::DISCRIMINATOR_W_AVG_BETA;
 use crate::checkpoint::pickle::{Global, Node};
@@ -55,7 +55,7 @@ pub(crate) fn contents<'a>(file: &TorchFile<'a>) -> Result<Contents<'a>, ImportE
         Some(node) => augment_p(file, node)?,
         None => None,
     };
-    let known = ["g_ema", "g", "d", "latent_avg", GENERATOR_W_AVG];
+    let known = ["g_ema", "g", "d", "latent_avg", GENERATOR_W_AVG, "ada_aug_p"];
     let keys = root.entries().into_iter().flatten().filter_map(|(key, _)| key.name());
     contents.ignored = keys.filter(|key| !known.contains(key)).map(str::to_owned).collect();
     Ok(contents)
@@ -78,7 +78,9 @@ fn state_dict<'a>(file: &TorchFile<'a>, object: &str, node: Node<'_, 'a>) -> Res
         ImportError::malformed(format!("`{object}`"), "a state dict of named tensors", node.describe())
     };
     let mut tensors = BTreeMap::new();
-    for (key, value) in node.entries().ok_or_else(|| malformed(node))? {
+    let entries = node.entries().ok_or_else(|| malformed(node))?;
+    check_count(object, entries.len())?;
+    for (key, value) in entries {
         let name = key.name().ok_or_else(|| malformed(key))?;
         tensors.insert(name.to_owned(), file.tensor(name, value)?.ok_or_else(|| malformed(value))?);
     }

@@ -4,20 +4,27 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::checkpoint::pickle::{Global, Node};
+use crate::checkpoint::pickle::{Global, Limits, Node};
 use crate::checkpoint::torch::{self, TorchFile};
 use crate::checkpoint::{ImportError, safetensors};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Reads every tensor of a state dict, in single precision.
 ///
 /// Files of `torch.save` (either container) and safetensors are told apart by their contents. Nothing is executed.
 ///
 /// # Errors
-/// An [`ImportError`] for anything else, for a TorchScript program, and for damage of any kind.
+/// [`Error::Value`] for anything else, TorchScript programs among it, and an [`ImportError`] for damage of any kind.
 pub fn read_state_dict(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
+    read(bytes).map_err(|error| match error {
+        Error::Import(ImportError::Unsupported { found }) => refused(found),
+        other => other,
+    })
+}
+
+fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     if torch::is_legacy(bytes) {
-        return tensors(&torch::read_legacy(bytes)?);
+        return tensors(&torch::read_legacy(bytes, Limits::CHECKPOINT)?);
     }
     if bytes.starts_with(b"PK") {
         return tensors(&torch::read_archive(bytes)?);
@@ -26,16 +33,16 @@ pub fn read_state_dict(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
         let loaded = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?.into_iter();
         return loaded.map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?))).collect();
     }
-    let found = "is neither safetensors nor a file of `torch.save`".to_owned();
-    Err(ImportError::Unsupported { found }.into())
+    Err(refused("neither safetensors nor a file of `torch.save`".to_owned()))
+}
+
+fn refused(found: String) -> Error {
+    Error::value("weights file", found, "a state dict: safetensors, or `torch.save` of `state_dict()`")
 }
 
 fn tensors(file: &TorchFile<'_>) -> Result<BTreeMap<String, Tensor>> {
     let root = file.root();
-    let Some(entries) = entries(root) else {
-        let found = format!("{}, not a state dict", root.describe());
-        return Err(ImportError::Unsupported { found }.into());
-    };
+    let Some(entries) = entries(root) else { return Err(refused(root.describe())) };
     let mut tensors = BTreeMap::new();
     for (key, value) in entries {
         let Some(name) = key.name() else { continue };

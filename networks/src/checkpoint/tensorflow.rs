@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::checkpoint::array::Array;
-use crate::checkpoint::contents::{Contents, Kind, Tensors};
+use crate::checkpoint::contents::{Contents, Kind, Tensors, check_count};
 use crate::checkpoint::names::tensorflow::LEFTOVERS;
 use crate::checkpoint::nvidia::DISCRIMINATOR_W_AVG_BETA;
 use crate::checkpoint::pickle::{Global, Node};
@@ -94,6 +94,7 @@ struct Collected<'a> {
 impl<'a> Collected<'a> {
     fn add(&mut self, object: &str, prefix: &str, state: Node<'_, 'a>) -> Result<(), ImportError> {
         let list = state.get("variables").and_then(Node::elements);
+        check_count(object, self.arrays.len() + list.as_ref().map_or(0, ExactSizeIterator::len))?;
         for entry in list.into_iter().flatten() {
             let pair: Vec<_> = entry.elements().into_iter().flatten().take(3).collect();
             let (name, value) = match pair[..] {

@@ -245,22 +245,27 @@ impl Place {
     }
 }
 
-/// The first tensor in which two generators differ: its name, and its shape in either, `None` where it is missing.
-pub fn first_difference(a: &GeneratorConfig, b: &GeneratorConfig) -> Option<LayerDifference> {
-    let (a, b): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        (Layer::all(a).into_iter().collect(), Layer::all(b).into_iter().collect());
-    let names = a.keys().chain(b.keys()).copied().collect::<BTreeSet<Layer>>();
-    let differs = names.into_iter().find(|name| a.get(name) != b.get(name));
-    differs.map(|layer| LayerDifference { layer, shapes: [a.get(&layer).cloned(), b.get(&layer).cloned()] })
-}
-
-/// A tensor that two generators do not share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LayerDifference {
-    /// Its name.
-    pub layer: Layer,
-    /// Its shape in the first and in the second, `None` where it is missing.
-    pub shapes: [Option<Vec<usize>>; 2],
+/// Refuses generators that cannot be blended, each given with the name that a message shall use for it.
+///
+/// # Errors
+/// [`Error::Unlike`] naming the first tensor that differs, or the resampling filter.
+pub fn require_alike(a: (&str, &GeneratorConfig), b: (&str, &GeneratorConfig)) -> Result<()> {
+    let shapes = |config| -> BTreeMap<Layer, Vec<usize>> { Layer::all(config).into_iter().collect() };
+    let (in_a, in_b) = (shapes(a.1), shapes(b.1));
+    let unlike = |what: String, found: [String; 2]| {
+        let [first, second] = found;
+        Error::Unlike { what, first: (a.0.to_owned(), first), second: (b.0.to_owned(), second) }
+    };
+    let names: BTreeSet<Layer> = in_a.keys().chain(in_b.keys()).copied().collect();
+    if let Some(layer) = names.into_iter().find(|layer| in_a.get(layer) != in_b.get(layer)) {
+        let shown = |shape: Option<&Vec<usize>>| shape.map_or("missing".to_owned(), |shape| format!("{shape:?}"));
+        return Err(unlike(layer.to_string(), [shown(in_a.get(&layer)), shown(in_b.get(&layer))]));
+    }
+    if a.1.resample_filter != b.1.resample_filter {
+        let found = [a.1, b.1].map(|config| format!("{:?}", config.resample_filter));
+        return Err(unlike("resampling filter".to_owned(), found));
+    }
+    Ok(())
 }
 
 impl Weights<Layer> {

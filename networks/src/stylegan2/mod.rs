@@ -12,7 +12,7 @@ pub mod mapping;
 pub mod synthesis;
 pub mod weights;
 
-pub use blend::{BlendCurve, LayerDifference, Level, Side, Slope, first_difference};
+pub use blend::{BlendCurve, Level, Side, Slope, require_alike};
 pub use config::{Architecture, Channels, DiscriminatorConfig, GeneratorConfig, MappingConfig, Resolution};
 pub use discriminator::{Discriminator, DiscriminatorBlock};
 pub use generator::Generator;

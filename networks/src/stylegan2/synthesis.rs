@@ -202,7 +202,7 @@ enum Entry {
     /// The learnt constant `[1, C, 4, 4]`.
     Const(Dual),
     /// The block below, grown by a convolution; beside it a 1x1 convolution in residual networks.
-    Grow { conv0: StyledConv, skip: Option<Conv> },
+    Grow { conv0: Box<StyledConv>, skip: Option<Box<Conv>> },
 }
 
 /// All layers of one resolution.
@@ -225,10 +225,10 @@ impl SynthesisBlock {
             Some(half) => {
                 let channels = (config.channels.at(half), width);
                 let site = Site { config, filter, up: 2, gain: 1.0 };
-                let conv0 = StyledConv::new(&vb.pp("conv0"), channels, resolution, &site)?;
+                let conv0 = Box::new(StyledConv::new(&vb.pp("conv0"), channels, resolution, &site)?);
                 let skip = ConvSpec { kernel: 1, up: 2, down: 1, act: scaled_act(Activation::Linear, gain, None) };
                 let skip = residual.then(|| Conv::without_bias(&vb.pp("skip"), channels, filter, &skip)).transpose()?;
-                Entry::Grow { conv0, skip }
+                Entry::Grow { conv0, skip: skip.map(Box::new) }
             }
         };
         let site = Site { config, filter, up: 1, gain };

@@ -6,21 +6,32 @@ use crate::checkpoint::pickle::opcode::Opcode;
 use crate::checkpoint::pickle::value::{Id, Object, Pickle, Value};
 use crate::checkpoint::reader::Reader;
 
-/// Most values that a pickle may build. A real checkpoint has less than 100,000.
-const MOST_VALUES: usize = 1 << 20;
+/// How much a pickle may build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most values.
+    values: usize,
+    /// Most places that values may take on the stack and inside other values, taken together.
+    links: usize,
+}
 
-/// Most places that values may take on the stack and inside other values, taken together.
-const MOST_LINKS: usize = 1 << 22;
+impl Limits {
+    /// For a whole checkpoint: a real one has less than 100,000 values.
+    pub const CHECKPOINT: Limits = Limits { values: 1 << 18, links: 1 << 20 };
+    /// For the description of one storage: it has less than 100. There may be many such pickles in one file.
+    pub const STORAGE: Limits = Limits { values: 1 << 10, links: 1 << 12 };
+}
 
 /// Reads the pickle at the front of `bytes`; whatever follows it is left alone.
 ///
 /// # Errors
 /// [`ImportError::ForbiddenGlobal`] for a class or function that is not on the list, [`ImportError::Opcode`] for an
-/// instruction that checkpoints do not use, [`ImportError::TooLarge`] above any sensible size, and
-/// [`ImportError::Truncated`] or [`ImportError::Malformed`] for damage.
-pub fn read(bytes: &[u8]) -> Result<Pickle<'_>, ImportError> {
+/// instruction that checkpoints do not use, [`ImportError::TooLarge`] above the limits, and [`ImportError::Truncated`] or
+/// [`ImportError::Malformed`] for damage.
+pub fn read(bytes: &[u8], limits: Limits) -> Result<Pickle<'_>, ImportError> {
     let machine = Machine {
         input: Reader::new(bytes),
+        limits,
         nodes: Vec::new(),
         stack: Vec::new(),
         marks: Vec::new(),
@@ -32,6 +43,7 @@ pub fn read(bytes: &[u8]) -> Result<Pickle<'_>, ImportError> {
 
 struct Machine<'a> {
     input: Reader<'a>,
+    limits: Limits,
     nodes: Vec<Value<'a>>,
     stack: Vec<Id>,
     /// Heights of the stack at which a mark lies.
@@ -229,7 +241,7 @@ impl<'a> Machine<'a> {
 
     fn memorise(&mut self, opcode: Opcode) -> Result<(), ImportError> {
         let key = if opcode == Opcode::Memoize { self.memo.len() as u64 } else { self.memo_key(opcode)? };
-        let index = within(key, MOST_VALUES, "memories of the pickle")?;
+        let index = within(key, self.limits.values, "memories of the pickle")?;
         let id = self.top()?;
         if index >= self.memo.len() {
             self.memo.resize(index + 1, None);
@@ -269,7 +281,7 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, value: Value<'a>) -> Result<(), ImportError> {
-        let index = within(self.nodes.len() as u64, MOST_VALUES, "values of the pickle")?;
+        let index = within(self.nodes.len() as u64, self.limits.values, "values of the pickle")?;
         self.nodes.push(value);
         self.push_id(Id(index as u32))
     }
@@ -282,7 +294,7 @@ impl<'a> Machine<'a> {
 
     fn take_links(&mut self, count: usize) -> Result<(), ImportError> {
         self.links += count;
-        within(self.links as u64, MOST_LINKS, "references in the pickle").map(drop)
+        within(self.links as u64, self.limits.links, "references in the pickle").map(drop)
     }
 
     /// The value on top of the stack, above the last mark.

@@ -10,5 +10,5 @@ mod opcode;
 mod value;
 
 pub(crate) use global::Global;
-pub(crate) use machine::read;
+pub(crate) use machine::{Limits, read};
 pub(crate) use value::{Node, Pickle, Value};

@@ -156,7 +156,7 @@ impl<'p, 'a> Node<'p, 'a> {
     }
 
     /// Keys and values, if this is a dict of any class.
-    pub fn entries(self) -> Option<impl DoubleEndedIterator<Item = (Node<'p, 'a>, Node<'p, 'a>)>> {
+    pub fn entries(self) -> Option<impl DoubleEndedIterator<Item = (Node<'p, 'a>, Node<'p, 'a>)> + ExactSizeIterator> {
         let items = match self.value() {
             Value::Dict(items) => items,
             Value::Object(object) if matches!(object.class, Global::OrderedDict | Global::EasyDict) => &object.items,

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use crate::checkpoint::ImportError;
 use crate::checkpoint::array::{Array, Dtype, Layout, Storage};
-use crate::checkpoint::pickle::{self, Global, Node, Pickle, Value};
+use crate::checkpoint::pickle::{self, Global, Limits, Node, Pickle, Value};
 use crate::checkpoint::reader::Reader;
 
 use zip::entries;
@@ -65,7 +65,7 @@ pub(crate) fn embedded_tensor<'a>(name: &str, node: Node<'_, 'a>) -> Result<Opti
         let Some(Cow::Borrowed(stream)) = stream else {
             return Err(ImportError::malformed(format!("storage of `{name}`"), "a byte string", reference.describe()));
         };
-        let file = read_legacy(stream)?;
+        let file = read_legacy(stream, Limits::STORAGE)?;
         let reference = StorageRef::read(file.root())?;
         match file.storages.get(reference.key) {
             Some(bytes) => reference.storage(bytes),
@@ -139,30 +139,30 @@ impl<'a> StorageRef<'a> {
 /// storage after their count.
 ///
 /// # Errors
-/// Any [`ImportError`] about the pickles or the storages.
-pub(crate) fn read_legacy(bytes: &[u8]) -> Result<TorchFile<'_>, ImportError> {
+/// Any [`ImportError`] about the pickles, which may build as much as `limits` say, or the storages.
+pub(crate) fn read_legacy(bytes: &[u8], limits: Limits) -> Result<TorchFile<'_>, ImportError> {
     let mut input = Reader::new(bytes);
-    let magic = next_pickle(&mut input)?;
+    let magic = next_pickle(&mut input, Limits::STORAGE)?;
     if !matches!(magic.root().value(), Value::Long(bytes) if *bytes == LEGACY_MAGIC) {
         return Err(ImportError::malformed("torch.save stream", "its magic number", magic.root().describe()));
     }
-    let version = next_pickle(&mut input)?;
+    let version = next_pickle(&mut input, Limits::STORAGE)?;
     if version.root().int() != Some(LEGACY_PROTOCOL) {
         let found = version.root().describe();
         return Err(ImportError::malformed("version of the torch.save stream", LEGACY_PROTOCOL, found));
     }
-    let system = next_pickle(&mut input)?;
+    let system = next_pickle(&mut input, Limits::STORAGE)?;
     if !matches!(system.root().get("little_endian").map(|node| node.value()), Some(Value::Bool(true))) {
         return Err(ImportError::malformed("torch.save stream", "little-endian numbers", "another byte order"));
     }
-    let pickle = next_pickle(&mut input)?;
-    let keys = next_pickle(&mut input)?;
+    let pickle = next_pickle(&mut input, limits)?;
+    let keys = next_pickle(&mut input, limits)?;
     let storages = legacy_storages(&mut input, &pickle, &keys)?;
     Ok(TorchFile { pickle, storages })
 }
 
-fn next_pickle<'a>(input: &mut Reader<'a>) -> Result<Pickle<'a>, ImportError> {
-    let pickle = pickle::read(input.rest())?;
+fn next_pickle<'a>(input: &mut Reader<'a>, limits: Limits) -> Result<Pickle<'a>, ImportError> {
+    let pickle = pickle::read(input.rest(), limits)?;
     input.take(pickle.length() as u64, "pickle")?;
     Ok(pickle)
 }
@@ -221,7 +221,7 @@ pub(crate) fn read_archive(bytes: &[u8]) -> Result<TorchFile<'_>, ImportError> {
     {
         return Err(ImportError::malformed("byteorder of the archive", "little", "another"));
     }
-    let pickle = pickle::read(entries.read_checked(&format!("{prefix}data.pkl"))?)?;
+    let pickle = pickle::read(entries.read_checked(&format!("{prefix}data.pkl"))?, Limits::CHECKPOINT)?;
     let mut storages = HashMap::new();
     for node in pickle.nodes().filter(|node| node.persistent().is_some()) {
         let reference = StorageRef::read(node)?;

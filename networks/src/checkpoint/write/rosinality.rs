@@ -12,8 +12,8 @@ use crate::checkpoint::write::{ExportError, values};
 use crate::checkpoint::{Checkpoint, DiscriminatorCheckpoint, filter};
 use crate::ops::Activation;
 use crate::stylegan2::{
-    Architecture, DiscriminatorConfig, DiscriminatorLayer, DiscriminatorSlot, GeneratorConfig, Layer, Slot, TensorName,
-    Term, Weights,
+    Architecture, DiscriminatorConfig, DiscriminatorLayer, DiscriminatorSlot, GeneratorConfig, Layer, Slot, Term,
+    Weights,
 };
 
 const FORMAT: &str = "a rosinality checkpoint";
@@ -150,11 +150,9 @@ fn discriminator_entries(part: &DiscriminatorCheckpoint) -> Vec<Entry<'_>> {
     let mut entries: Vec<_> =
         tensors.map(|(layer, tensor)| Entry::whole(&discriminator(&layer, image).theirs, tensor)).collect();
     for resolution in image.ladder().skip(1) {
-        for (slot, weight, kernel) in
-            [(DiscriminatorSlot::Conv1, "1.weight", "0.kernel"), (DiscriminatorSlot::Skip, "1.weight", "0.kernel")]
-        {
+        for slot in [DiscriminatorSlot::Conv1, DiscriminatorSlot::Skip] {
             let layer = DiscriminatorLayer::Block { resolution, slot, term: Term::Weight };
-            let name = discriminator(&layer, image).theirs.replace(weight, kernel);
+            let name = discriminator(&layer, image).theirs.replace("1.weight", "0.kernel");
             entries.push(Entry::filter(name, 1.0));
         }
     }

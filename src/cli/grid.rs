@@ -1,0 +1,104 @@
+//! `toonify grid`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use toonify_networks::latent::Truncation;
+use toonify_networks::stylegan2::{Resolution, Slope};
+
+use crate::cli::numbers::NumberList;
+use crate::cli::{Misuse, OutputArgs};
+use crate::grid::{self, Film, GridPlan, LowModel, RowPlan};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Four faces through every blend of two models
+  toonify grid --base ffhq.pkl --tuned characters.pkl --seeds 0-3 --trunc 0.7 --outdir grid
+
+  # A projected photo through blends of two snapshots, hard and smooth, also as a film
+  toonify grid --base ffhq.pkl --tuned k20.pkl --tuned k40.pkl --w projected_w.npz --width 0 --width 1 --outdir g --gif";
+
+/// Arguments of `toonify grid`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct GridArgs {
+    /// The model that knows photos
+    #[arg(long, value_name = "FILE")]
+    base: PathBuf,
+    /// A model tuned from it; repeat it to compare several
+    #[arg(long, value_name = "FILE", required = true)]
+    tuned: Vec<PathBuf>,
+    /// Which of the two gives the low resolutions: pose and shape
+    #[arg(long, value_enum, default_value_t = LowArg::Tuned)]
+    low: LowArg,
+    /// Resolutions to swap at, as in 8,16,32 [default: all below that of the networks]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    resolutions: Vec<Resolution>,
+    /// Width of the change in octaves, 0 for a hard swap; repeat it to compare several
+    #[arg(long, value_name = "OCTAVES", default_value = "0")]
+    width: Vec<f64>,
+    /// Rows: seeds of the base model
+    #[arg(long, value_name = "LIST", required_unless_present = "w", conflicts_with = "w")]
+    seeds: Option<NumberList>,
+    /// Truncation of the seeds
+    #[arg(long, value_name = "PSI", default_value_t = 0.7, allow_negative_numbers = true)]
+    trunc: f64,
+    /// Rows: projected latents (.npz); repeat it for several
+    #[arg(long, value_name = "FILE")]
+    w: Vec<PathBuf>,
+    /// Side of a cell on the sheet
+    #[arg(long, value_name = "PX", default_value_t = 128)]
+    cell: u32,
+    /// Also write the columns as an animated GIF
+    #[arg(long)]
+    gif: bool,
+    /// Folder for the sheet, the page and the single images
+    #[arg(long, value_name = "DIR")]
+    outdir: PathBuf,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LowArg {
+    /// Shapes of the characters, skin of the photos
+    Tuned,
+    /// Shapes of the photos, paint of the characters
+    Base,
+}
+
+impl GridArgs {
+    fn plan(self) -> Result<GridPlan> {
+        let rows = match self.seeds {
+            Some(seeds) => RowPlan::Seeds(seeds.seeds(), Truncation { psi: self.trunc, cutoff: None }),
+            None => RowPlan::Latents(self.w),
+        };
+        if let Some(width) = self.width.iter().find(|width| !(0.0..=16.0).contains(*width)) {
+            return Err(Misuse(format!("--width {width}: expected 0 to 16 octaves")).into());
+        }
+        let slope = |&width: &f64| if width == 0.0 { Slope::Hard } else { Slope::Logistic { width } };
+        Ok(GridPlan {
+            base: self.base,
+            tuned: self.tuned,
+            low: match self.low {
+                LowArg::Tuned => LowModel::Tuned,
+                LowArg::Base => LowModel::Base,
+            },
+            swaps: self.resolutions,
+            slopes: self.width.iter().map(slope).collect(),
+            rows,
+            outdir: self.outdir,
+            cell_px: self.cell,
+            film: if self.gif { Film::Yes } else { Film::No },
+        })
+    }
+
+    pub(crate) fn run(mut self) -> Result<()> {
+        let output = std::mem::take(&mut self.output);
+        let outcome = grid::run(&self.plan()?, &mut output.sink())?;
+        let files = [&outcome.sheet, &outcome.page].into_iter().chain(&outcome.film);
+        let lines: Vec<String> = files.map(|path| path.display().to_string()).collect();
+        output.print(&outcome, lines)
+    }
+}

@@ -1,0 +1,264 @@
+//! The blend grid: rows are latents, columns go from the base model over blends at every resolution to the tuned one.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use candle_core::Device;
+use image::DynamicImage;
+use serde::Serialize;
+use toonify_networks::checkpoint::{Checkpoint, Parts};
+use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
+use toonify_networks::stylegan2::{
+    BlendCurve, Generator, GeneratorConfig, Layer, Level, Noise, Resolution, Slope, Weights, require_alike,
+};
+
+use crate::events::{Event, Sink};
+use crate::pixels::{self, Rounding};
+use crate::sheet::Sheet;
+use crate::store::{animation, checkpoint, folder, latents, page, picture};
+
+/// What to render; nothing is left to ask.
+#[derive(Clone, Debug)]
+pub struct GridPlan {
+    /// The model that knows photos; its mapping network maps the seeds.
+    pub base: PathBuf,
+    /// Models tuned from it, each with blends of its own.
+    pub tuned: Vec<PathBuf>,
+    /// Which of the two gives the low resolutions.
+    pub low: LowModel,
+    /// Resolutions to swap at; empty for all below that of the networks.
+    pub swaps: Vec<Resolution>,
+    /// Ways to change from one model to the other, each with columns of its own.
+    pub slopes: Vec<Slope>,
+    /// The rows.
+    pub rows: RowPlan,
+    /// Folder for the sheet, the page and the single images.
+    pub outdir: PathBuf,
+    /// Side of a cell on the sheet in pixels.
+    pub cell_px: u32,
+    /// Whether the columns also become the frames of a film.
+    pub film: Film,
+}
+
+/// Which model gives the low resolutions: pose and shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LowModel {
+    /// Shapes of the characters, skin of the photos.
+    Tuned,
+    /// Shapes of the photos, paint of the characters.
+    Base,
+}
+
+/// Where the rows come from.
+#[derive(Clone, Debug)]
+pub enum RowPlan {
+    /// Seeds, mapped by the base model and truncated.
+    Seeds(Vec<Seed>, Truncation),
+    /// Files of projected latents, one or more rows each.
+    Latents(Vec<PathBuf>),
+}
+
+/// Whether to make an animated GIF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Film {
+    /// Pictures only.
+    No,
+    /// One GIF in which the columns follow each other.
+    Yes,
+}
+
+/// What was rendered.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gridded {
+    /// All cells on one sheet.
+    pub sheet: PathBuf,
+    /// A page that shows the sheet and every cell.
+    pub page: PathBuf,
+    /// The film, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub film: Option<PathBuf>,
+    /// The cells, row by row.
+    pub cells: Vec<PathBuf>,
+}
+
+/// Renders the grid and writes sheet, page and cells.
+///
+/// # Errors
+/// When a file cannot be read or written, or the models do not fit; the first layer that differs is named.
+pub fn run(plan: &GridPlan, sink: &mut dyn Sink) -> Result<Gridded> {
+    let base = checkpoint::read(&plan.base, Parts::GeneratorEma)?;
+    let mut tuned = Vec::new();
+    for path in &plan.tuned {
+        let model = checkpoint::read(path, Parts::GeneratorEma)?;
+        let names = [plan.base.display().to_string(), path.display().to_string()];
+        require_alike((&names[0], &base.config), (&names[1], &model.config))?;
+        tuned.push((path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), model.ema));
+    }
+    let rows = rows_of(&plan.rows, &base)?;
+    folder::create(&plan.outdir)?;
+
+    sink.event(&Event::Started { what: "rendering the blend grid".to_owned() });
+    let columns = columns(plan, &base, &tuned)?;
+    let grid = render(&base.config, &columns, &rows, sink)?;
+    save(plan, &grid, sink)
+}
+
+/// Latents with their captions.
+pub struct Rows {
+    /// One caption a row.
+    pub captions: Vec<String>,
+    /// `[rows, num_ws, w_dim]`
+    pub ws: WPlus,
+}
+
+/// One column: a generator, already blended.
+pub struct Column {
+    /// What stands above it.
+    pub caption: String,
+    /// Its tensors; those that are not mixed are shared with their model.
+    pub weights: Weights<Layer>,
+}
+
+/// A grid of images with its captions.
+pub struct Grid {
+    /// One caption a column.
+    pub columns: Vec<String>,
+    /// One caption a row.
+    pub rows: Vec<String>,
+    /// `rows · columns` images, row by row.
+    pub cells: Vec<DynamicImage>,
+}
+
+fn rows_of(plan: &RowPlan, base: &Checkpoint) -> Result<Rows> {
+    let config = &base.config;
+    match plan {
+        RowPlan::Seeds(seeds, truncation) => {
+            ensure!(config.c_dim == 0, "the base model is conditional; give latents with --w instead of seeds");
+            let generator = Generator::from_weights(config, &base.ema)?;
+            let w = generator.map(&Z::from_seeds(seeds, config.z_dim, &Device::Cpu)?, None)?;
+            let ws = w.broadcast(config.num_ws())?.truncate(generator.w_avg(), truncation)?;
+            Ok(Rows { captions: seeds.iter().map(|seed| format!("seed {}", seed.0)).collect(), ws })
+        }
+        RowPlan::Latents(paths) => {
+            let (mut captions, mut all) = (Vec::new(), Vec::new());
+            for path in paths {
+                let ws = latents::read_w_plus(path, config.num_ws(), config.w_dim)?;
+                let name = latents::name_of(path);
+                let numbered = |index| if ws.len() == 1 { name.clone() } else { format!("{name} {index}") };
+                captions.extend((0..ws.len()).map(numbered));
+                all.push(ws);
+            }
+            Ok(Rows { captions, ws: WPlus::cat(&all)? })
+        }
+    }
+}
+
+/// The base, every blend, and every tuned model.
+fn columns(plan: &GridPlan, base: &Checkpoint, tuned: &[(String, Weights<Layer>)]) -> Result<Vec<Column>> {
+    let size = base.config.resolution;
+    let swaps = match plan.swaps.as_slice() {
+        [] => size.half().map_or(vec![], |half| half.ladder().collect()),
+        chosen => chosen.to_vec(),
+    };
+    let mut columns = vec![Column { caption: "base".to_owned(), weights: base.ema.clone() }];
+    for (name, model) in tuned {
+        let (low, high) = match plan.low {
+            LowModel::Tuned => (model, &base.ema),
+            LowModel::Base => (&base.ema, model),
+        };
+        for &slope in &plan.slopes {
+            for &swap in &swaps {
+                ensure!(swap <= size, "cannot swap at {swap} px, the networks have {size} px");
+                let curve = BlendCurve::swap(swap, Level::Zero, slope)?;
+                let caption = match slope {
+                    Slope::Hard => format!("swap {swap}"),
+                    Slope::Logistic { width } | Slope::Linear { width } => format!("swap {swap} ~{width}"),
+                };
+                columns.push(Column { caption, weights: low.blend(high, &base.config, &curve)? });
+            }
+        }
+        let caption = if tuned.len() == 1 { "tuned" } else { name };
+        columns.push(Column { caption: caption.to_owned(), weights: model.clone() });
+    }
+    Ok(columns)
+}
+
+/// Renders every row with every column's generator.
+///
+/// # Errors
+/// When latents and networks do not fit.
+pub fn render(config: &GeneratorConfig, columns: &[Column], rows: &Rows, sink: &mut dyn Sink) -> Result<Grid> {
+    let total = columns.len() as u64;
+    let mut rendered = Vec::new();
+    for (done, column) in columns.iter().enumerate() {
+        let generator = Generator::from_weights(config, &column.weights)?;
+        let mut cells = Vec::new();
+        for row in 0..rows.ws.len() {
+            let image = generator.render(&rows.ws.narrow(row, 1)?, &Noise::Const)?;
+            cells.extend(pixels::to_images(&image, Rounding::Generate)?);
+        }
+        rendered.push(cells);
+        sink.event(&Event::Progress { done: done as u64 + 1, total, unit: "columns" });
+    }
+    let row_cells = |row: usize| rendered.iter().map(move |column| column[row].clone());
+    Ok(Grid {
+        columns: columns.iter().map(|column| column.caption.clone()).collect(),
+        rows: rows.captions.clone(),
+        cells: (0..rows.captions.len()).flat_map(row_cells).collect(),
+    })
+}
+
+impl Grid {
+    /// The captioned sheet.
+    ///
+    /// # Errors
+    /// When it would be too large for a picture.
+    pub fn sheet(&self, title: &str, cell_px: u32) -> Result<DynamicImage> {
+        let (title, columns, rows) = (title.to_owned(), self.columns.clone(), self.rows.clone());
+        Ok(Sheet { title, columns, rows, cells: self.cells.clone(), cell_px }.render()?.into())
+    }
+
+    /// One frame a column: all rows below each other.
+    fn frames(&self, cell_px: u32) -> Result<Vec<DynamicImage>> {
+        let n_columns = self.columns.len();
+        let frame = |(column, caption): (usize, &String)| {
+            let cells = self.cells.iter().skip(column).step_by(n_columns).cloned().collect();
+            let single = Grid { columns: vec![caption.clone()], rows: self.rows.clone(), cells };
+            single.sheet("", cell_px)
+        };
+        self.columns.iter().enumerate().map(frame).collect()
+    }
+}
+
+fn save(plan: &GridPlan, grid: &Grid, sink: &mut dyn Sink) -> Result<Gridded> {
+    let title = match plan.low {
+        LowModel::Tuned => "Layers up to the swap from the tuned model, above it from the base",
+        LowModel::Base => "Layers up to the swap from the base, above it from the tuned model",
+    };
+    let mut outcome = Gridded {
+        sheet: plan.outdir.join("grid.png"),
+        page: plan.outdir.join("grid.html"),
+        film: None,
+        cells: Vec::new(),
+    };
+    folder::create(plan.outdir.join("cells"))?;
+    let n_columns = grid.columns.len();
+    for (index, cell) in grid.cells.iter().enumerate() {
+        let name = format!("cells/{:02}-{:02}.png", index / n_columns, index % n_columns);
+        picture::write(&plan.outdir.join(&name), cell)?;
+        outcome.cells.push(plan.outdir.join(name));
+    }
+    picture::write(&outcome.sheet, &grid.sheet(title, plan.cell_px)?)?;
+    sink.event(&Event::Saved { path: outcome.sheet.clone() });
+    page::write_table(&outcome.page, title, (&grid.columns, &grid.rows), |row, column| {
+        format!("cells/{row:02}-{column:02}.png")
+    })?;
+    sink.event(&Event::Saved { path: outcome.page.clone() });
+    if plan.film == Film::Yes {
+        let path = plan.outdir.join("grid.gif");
+        animation::write(&path, &grid.frames(plan.cell_px)?, animation::Frames { per_second: 2.0 })?;
+        sink.event(&Event::Saved { path: path.clone() });
+        outcome.film = Some(path);
+    }
+    Ok(outcome)
+}

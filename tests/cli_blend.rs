@@ -1,0 +1,145 @@
+//! Blends and blend grids on networks that the program made itself.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+fn toonify(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_toonify")).args(args).output().expect("the binary runs")
+}
+
+fn succeed(args: &[&str]) -> String {
+    let output = toonify(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn fail(args: &[&str], code: i32, words: &[&str]) {
+    let output = toonify(args);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+    for word in words {
+        assert!(error.contains(word), "{args:?} does not say `{word}`: {error}");
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary folders have UTF-8 names")
+}
+
+/// Networks of 16 px in `small`, of 32 px in `large`: `base.safetensors` and `tuned.safetensors` each.
+fn networks() -> &'static Path {
+    static NETWORKS: OnceLock<TempDir> = OnceLock::new();
+    let folder = NETWORKS.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, px) in [("small", "16"), ("large", "32")] {
+            succeed(&["demo", "--resolution", px, "--outdir", text(&folder.path().join(name)), "-q"]);
+        }
+        folder
+    });
+    folder.path()
+}
+
+fn network(name: &str) -> String {
+    text(&networks().join(format!("{name}.safetensors"))).to_owned()
+}
+
+/// The picture of seed 1.
+fn picture(network: &Path) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    succeed(&["generate", "--network", text(network), "--seeds", "1", "--outdir", text(folder.path()), "-q"]);
+    std::fs::read(folder.path().join("seed0001.png")).expect("the picture")
+}
+
+#[test]
+fn a_swap_above_the_last_resolution_is_the_low_model_and_its_parents_are_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (low, high, out) = (network("small/base"), network("small/tuned"), folder.path().join("a.safetensors"));
+    succeed(&["blend", "--low", &low, "--high", &high, "--resolution", "16", "-o", text(&out)]);
+    assert_eq!(picture(&out), picture(Path::new(&low)));
+    let told = succeed(&["inspect", text(&out)]);
+    for word in ["toonify blend", "low: ", "high: ", "sha256", "hard above 16 px"] {
+        assert!(told.contains(word), "`{word}` is not in {told}");
+    }
+}
+
+#[test]
+fn every_curve_and_both_published_scripts_can_be_asked_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (low, high) = (network("small/base"), network("small/tuned"));
+    let mut pictures = Vec::new();
+    let curves: [&[&str]; 7] = [
+        &["--resolution", "4"],
+        &["--resolution", "4", "--level", "1"],
+        &["--resolution", "4", "--curve", "logistic", "--width", "2"],
+        &["--resolution", "4", "--curve", "linear", "--width", "2"],
+        &["--curve", "0,0.5,0.25"],
+        &["--resolution", "8", "--compat", "pinkney", "--width", "1"],
+        &["--resolution", "4", "--compat", "dvschultz", "--mapping", "high"],
+    ];
+    for (index, curve) in curves.iter().enumerate() {
+        let out = folder.path().join(format!("{index}.safetensors"));
+        let args = [&["blend", "--low", &low, "--high", &high, "-o", text(&out)], *curve].concat();
+        succeed(&args);
+        pictures.push(picture(&out));
+    }
+    let count = pictures.len();
+    pictures.sort();
+    pictures.dedup();
+    assert_eq!(pictures.len(), count, "no two of these blends are the same");
+}
+
+#[test]
+fn whole_models_are_averaged_with_their_shares() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (a, b, out) = (network("small/base"), network("small/tuned"), folder.path().join("mean.safetensors"));
+    let (all, none) = (format!("{a}=1"), format!("{b}=0"));
+    succeed(&["blend", "--model", &all, "--model", &none, "--model", &none, "-o", text(&out)]);
+    assert_eq!(picture(&out), picture(Path::new(&a)));
+}
+
+#[test]
+fn what_cannot_be_blended_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (small, large) = (network("small/base"), network("large/base"));
+    let out = folder.path().join("x.safetensors");
+    let out = text(&out);
+    let both = ["blend", "--low", &small, "--high", &large, "-o", out];
+    fail(&[&both[..], &["--resolution", "8"]].concat(), 1, &["synthesis.b32.conv0", "missing", "small", "large"]);
+    let same = ["blend", "--low", &small, "--high", &small, "-o", out];
+    fail(&[&same[..], &["--resolution", "32"]].concat(), 1, &["32 px", "16 px"]);
+    fail(&[&same[..], &["--curve", "0,1"]].concat(), 1, &["number of shares", "3"]);
+    fail(&[&same[..], &["--curve", "logstic", "--resolution", "8"]].concat(), 2, &["did you mean `logistic`?"]);
+    fail(&same, 2, &["--resolution"]);
+    fail(&["blend", "--model", &small, "-o", out], 2, &["--model at least twice"]);
+    fail(&["blend", "--low", &small, "-o", out], 2, &["--high"]);
+    assert!(!Path::new(out).exists());
+}
+
+#[test]
+fn a_grid_has_a_column_for_every_blend_and_a_row_for_every_latent() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (base, tuned) = (network("small/base"), network("small/tuned"));
+    let printed = succeed(&[
+        "grid",
+        "--base",
+        &base,
+        "--tuned",
+        &tuned,
+        "--seeds",
+        "0-2",
+        "--gif",
+        "--json",
+        "--outdir",
+        text(folder.path()),
+    ]);
+    let outcome: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(outcome["cells"].as_array().expect("a list").len(), 3 * 4, "base, swaps at 4 and 8, tuned");
+    for file in ["grid.png", "grid.html", "grid.gif", "cells/02-03.png"] {
+        assert!(folder.path().join(file).is_file(), "{file}");
+    }
+    let page = std::fs::read_to_string(folder.path().join("grid.html")).expect("the page");
+    assert!(page.contains("swap 8") && page.contains("seed 2") && page.contains("cells/00-00.png"));
+}
