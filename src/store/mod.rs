@@ -1,1 +1,14 @@
+//! Files and folders: everything that is read from or written to a disk goes through here.
 
+pub mod animation;
+pub mod atomic;
+pub mod bundle;
+pub mod bundle_writer;
+pub mod checkpoint;
+pub mod folder;
+pub mod json;
+pub mod latents;
+pub mod page;
+pub mod photo;
+pub mod picture;
+pub mod shared_file;
