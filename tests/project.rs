@@ -118,7 +118,7 @@ fn a_folder_becomes_a_folder_and_a_second_run_does_only_what_is_missing() {
     fs::write(inputs.join("broken.png"), b"\x89PNG\r\n\x1a\n").expect("a file");
     let run = |more: &[&str]| {
         let outcome =
-            project(&inputs, &out.path().join("out"), &[&["--num-steps", "12", "--batch", "2"], more].concat());
+            project(&inputs, &out.path().join("out"), &[&["--num-steps", "6", "--batch", "2"], more].concat());
         let reused = outcome["targets"].as_array().expect("a list").iter().map(|target| target["reused"] == true);
         (reused.collect::<Vec<_>>(), outcome["skipped"].as_u64())
     };
@@ -141,7 +141,7 @@ fn the_same_plan_and_seed_give_the_same_bytes() {
     let out = tempfile::tempdir().expect("folder");
     let run = |name: &str| {
         let folder = out.path().join(name);
-        project(&face(6), &folder, &["--num-steps", "15", "--tune-steps", "3", "--keep-noise"]);
+        project(&face(6), &folder, &["--num-steps", "8", "--tune-steps", "2", "--keep-noise"]);
         ["projected_w.npz", "proj.png", "steps.gif", "loss.png", "noise.npz", "tuned.safetensors", "tuned.png"]
             .map(|file| fs::read(folder.join(file)).expect(file))
     };
@@ -151,9 +151,9 @@ fn the_same_plan_and_seed_give_the_same_bytes() {
 #[test]
 fn an_early_end_takes_fewer_steps() {
     let out = tempfile::tempdir().expect("folder");
-    let outcome = project(&face(6), out.path(), &["--num-steps", "400", "--patience", "10", "--save-video", "off"]);
+    let outcome = project(&face(6), out.path(), &["--num-steps", "200", "--patience", "10", "--save-video", "off"]);
     let steps = outcome["targets"][0]["steps"].as_u64().expect("a number");
-    assert!((20..400).contains(&steps), "{steps}");
+    assert!((20..200).contains(&steps), "{steps}");
 }
 
 #[cfg(unix)]

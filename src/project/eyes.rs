@@ -51,7 +51,7 @@ pub struct Eyes {
 }
 
 /// How much the discriminator's features count beside the pixels; docs/projecting.md says how it was found.
-const JUDGE_WEIGHT: f64 = 1.0;
+const JUDGE_WEIGHT: f64 = 0.3;
 
 /// Reads what the plan needs.
 ///

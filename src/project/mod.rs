@@ -144,7 +144,7 @@ impl<'a> Studio<'a> {
     }
 }
 
-/// Images in one search: enough to keep the processor busy, few enough for the memory of a small machine.
+/// Images in one search: small ones keep the processor busier together, large ones do not and would need more memory.
 fn batch_size(px: usize) -> usize {
-    (1024 / px).clamp(1, 8)
+    (256 / px).clamp(1, 8)
 }

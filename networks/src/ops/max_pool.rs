@@ -85,7 +85,7 @@ impl MaxPool {
         planes.for_each(|((out, plane), gradient)| {
             for (i, &value) in gradient.iter().enumerate() {
                 let winner = &mut out[self.winner(plane, (h, w), (i / ow, i % ow))];
-                *winner = *winner + value;
+                *winner += value;
             }
         });
         out
