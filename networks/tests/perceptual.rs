@@ -1,6 +1,11 @@
 //! Every perception tells images apart, is blind to nothing that it should see, and has the right gradient.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may read files and fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests may read, print and fail"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
