@@ -21,6 +21,8 @@ pub enum Event {
         /// What is counted, in the plural: `images`, `steps`, `kimg`.
         unit: &'static str,
     },
+    /// How the work in progress stands, in a few words to be shown beside it: `distance 0.21`.
+    Status(String),
     /// A file was written completely.
     Saved {
         /// The file.

@@ -6,15 +6,17 @@
 //! 4. [`style_mix`]: layers of one face on another;
 //! 5. [`align`]: photos to FFHQ-framed faces;
 //! 6. [`dataset`]: training sets, made, checked, shown and divided;
-//! 7. [`blend`]: two generators to one;
-//! 8. [`grid`]: latents through every blend of two generators;
-//! 9. [`demo`]: a blend grid from nothing.
+//! 7. [`project`]: photos to latents;
+//! 8. [`blend`]: two generators to one;
+//! 9. [`grid`]: latents through every blend of two generators;
+//! 10. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
 
 pub mod align;
 pub mod blend;
+pub mod chart;
 pub mod cli;
 pub mod convert;
 pub mod dataset;
@@ -24,6 +26,7 @@ pub mod generate;
 pub mod grid;
 pub mod inspect;
 pub mod pixels;
+pub mod project;
 pub mod render;
 pub mod sheet;
 pub mod store;

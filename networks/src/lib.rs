@@ -10,8 +10,10 @@ pub mod grad;
 pub mod latent;
 pub mod ops;
 pub mod optim;
+pub mod perceptual;
 pub mod projection;
 pub mod random;
 pub mod stylegan2;
+pub mod tuning;
 
 pub use error::{Error, Result};

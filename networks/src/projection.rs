@@ -4,11 +4,14 @@
 use std::f64::consts::PI;
 
 use candle_core::{DType, Tensor, Var};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::latent::{WPlus, Z};
 use crate::optim::{Adam, AdamConfig};
+pub use crate::perceptual::Perception;
+use crate::perceptual::scale::averaged;
 use crate::random::RandomState;
 use crate::stylegan2::{Generator, GeneratorConfig, Noise};
 
@@ -92,24 +95,14 @@ impl WStatistics {
     }
 }
 
-/// What makes two images alike: images to vectors whose squared distance is the loss.
-pub trait Perception {
-    /// Describes images.
-    ///
-    /// # Shapes
-    /// `images` `[N, C, R, R]` with 0 for black and 255 for white, not clamped, at most 256 px → `[N, F]`
-    ///
-    /// # Errors
-    /// Whatever the network behind it cannot do.
-    fn features(&self, images: &Tensor) -> Result<Tensor>;
-}
-
 /// Which latents are free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Space {
     /// One `w` for all layers: stays closest to faces that the generator knows.
+    #[serde(rename = "w")]
     W,
     /// One `w` a layer: closer to the photo, further from what can be edited.
+    #[serde(rename = "w+")]
     WPlus,
 }
 
@@ -166,6 +159,22 @@ impl Start {
     }
 }
 
+impl Start {
+    /// Joins the starts of several images into one batch.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when there are none, candle's error when they are of different networks.
+    pub fn stack(starts: &[Start]) -> Result<Start> {
+        let Some(first) = starts.first() else { return Err(Error::value("starts", "none", "at least one")) };
+        let join = |pick: &dyn Fn(&Start) -> Option<Tensor>| -> Result<Tensor> {
+            let parts: Vec<Tensor> = starts.iter().filter_map(pick).collect();
+            Ok(Tensor::cat(&parts, 0)?)
+        };
+        let noise = (0..first.noise.len()).map(|layer| join(&|start| start.noise.get(layer).cloned()));
+        Ok(Start { w: join(&|start| Some(start.w.clone()))?, noise: noise.collect::<Result<_>>()? })
+    }
+}
+
 impl<'a> Projection<'a> {
     /// Prepares the projection of `target` `[N, C, R, R]`, pixels from 0 to 255, of the generator's size.
     ///
@@ -183,12 +192,28 @@ impl<'a> Projection<'a> {
         if target.dims() != expected {
             return Err(Error::Shape { name: "target".to_owned(), expected, found: target.dims().to_vec() });
         }
-        let target = perception.features(&shrink(target)?)?.detach();
+        let target = perception.features(target)?.detach();
         let w = Var::from_tensor(&start.w)?;
         let noise = start.noise.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
         let vars = std::iter::once(w.clone()).chain(noise.iter().cloned()).collect();
         let adam = Adam::new(vars, AdamConfig::DEFAULT);
         Ok(Projection { generator, perception, target, schedule, w, noise, adam, step: 0 })
+    }
+
+    /// Skips the rest of the search: the next step is the first of the ramp down, if it has not begun yet.
+    pub fn ramp_down_now(&mut self) {
+        let early = (self.step as f64 / (1.0 - self.schedule.ramp_down)).ceil() as usize;
+        self.schedule.steps = self.schedule.steps.min(early.max(self.step + 1));
+    }
+
+    /// Shape of the free latents: `[N, 1, w_dim]` or `[N, num_ws, w_dim]`.
+    pub fn free_shape(&self) -> (usize, usize, usize) {
+        self.w.dims3().expect("the start has three axes")
+    }
+
+    /// Steps that the schedule has now.
+    pub fn steps(&self) -> usize {
+        self.schedule.steps
     }
 
     /// Steps taken so far.
@@ -219,7 +244,7 @@ impl<'a> Projection<'a> {
         let ws = self.every_layer(&(self.w.as_tensor() + (w_noise * scale)?)?)?;
         let noise = Noise::Given(self.noise.iter().map(|var| Dual::from(var.as_tensor())).collect());
         let images = self.generator.synthesis.forward(&Dual::from(ws), &noise)?.into_value();
-        let images = shrink(&images.affine(127.5, 127.5)?)?;
+        let images = images.affine(127.5, 127.5)?;
         let distance = (self.perception.features(&images)? - &self.target)?.sqr()?.sum(1)?; // [N]
         let structure = self.noise_structure()?; // [N]
         let loss = (&distance + (&structure * self.schedule.noise_regularisation)?)?.sum_all()?;
@@ -257,22 +282,6 @@ impl<'a> Projection<'a> {
         }
         Ok(sum)
     }
-}
-
-/// Averages squares of pixels until images have at most 256 px, as the published projector looks at them.
-fn shrink(images: &Tensor) -> Result<Tensor> {
-    const SEEN_PX: usize = 256;
-    match images.dim(2)? / SEEN_PX {
-        0 | 1 => Ok(images.clone()),
-        factor => averaged(images, factor),
-    }
-}
-
-/// `[N, C, H, W]` → `[N, C, H/factor, W/factor]`, each pixel the mean of a square.
-fn averaged(images: &Tensor, factor: usize) -> Result<Tensor> {
-    let (n, c, h, w) = images.dims4()?;
-    let squares = images.reshape((n * c, h / factor, factor, w / factor, factor))?;
-    Ok(squares.mean((2, 4))?.reshape((n, c, h / factor, w / factor))?)
 }
 
 /// Noise `[N, 1, R, R]` with mean 0 and mean square 1 for each image.

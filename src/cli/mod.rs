@@ -10,6 +10,7 @@ mod grid;
 mod inspect;
 mod memory;
 mod numbers;
+mod project;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
@@ -39,6 +40,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
     StyleMix(style_mix::StyleMixArgs),
+    /// Find the latents whose image is nearest to a photo
+    Project(project::ProjectArgs),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
@@ -65,6 +68,7 @@ impl Cli {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
+            Command::Project(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),

@@ -63,6 +63,7 @@ impl Sink for Terminal {
             Event::Note(text) => self.say(text),
             // The command prints the files as its answer, on stdout, when all are there.
             Event::Saved { .. } => {}
+            Event::Status(text) => self.bar.iter().for_each(|bar| bar.set_message(text.clone())),
             Event::Progress { done, total, unit } => self.progress(*done, *total, unit),
         }
     }
@@ -78,7 +79,7 @@ impl Drop for Terminal {
 
 /// A bar on stderr; hidden by indicatif itself when stderr is no terminal.
 fn new_bar(unit: &'static str) -> ProgressBar {
-    let template = format!("{{bar:32}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left");
+    let template = format!("{{bar:32}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}");
     let style = ProgressStyle::with_template(&template).expect("a template without user text");
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(style.progress_chars("━╸─"));

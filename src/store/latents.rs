@@ -1,15 +1,18 @@
-//! Projected latents on disk: the published `projected_w.npz`, an array `w` `[K, num_ws, w_dim]`.
+//! Projected latents on disk: the published `projected_w.npz`, an array `w` `[K, num_ws, w_dim]` in single precision.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::{Device, Tensor};
-use ndarray::ArrayView3;
-use ndarray_npy::ViewNpyExt;
+use candle_core::{DType, Device, Tensor};
+use ndarray::{ArrayD, ArrayView3};
+use ndarray_npy::{ViewNpyExt, WriteNpyExt};
 use toonify_networks::latent::WPlus;
-use zip::ZipArchive;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use crate::store::atomic::AtomicFile;
 
 /// More than a thousand images of the largest network; anything above is no file of latents.
 const LARGEST_ARRAY_BYTES: u64 = 1 << 28;
@@ -28,6 +31,36 @@ pub fn read_w_plus(path: &Path, num_ws: usize, w_dim: usize) -> Result<WPlus> {
         "array `w` of `{shown}` has shape {shape:?}, the network takes [K, {num_ws}, {w_dim}]"
     );
     Ok(WPlus::new(Tensor::from_vec(numbers, &shape, &Device::Cpu)?, num_ws, w_dim)?)
+}
+
+/// Writes latents as the array `w` of the file at `path`, whole or not at all.
+///
+/// # Errors
+/// When the file cannot be written; the message names it.
+pub fn write_w_plus(path: &Path, ws: &WPlus) -> Result<()> {
+    write_arrays(path, &[("w".to_owned(), ws.tensor().clone())])
+}
+
+/// Writes named arrays in single precision as a `.npz` file, stored as NumPy's `savez` does; the same arrays give the
+/// same bytes.
+///
+/// # Errors
+/// When the file cannot be written; the message names it.
+pub fn write_arrays(path: &Path, arrays: &[(String, Tensor)]) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    let mut write = || -> Result<()> {
+        let mut archive = ZipWriter::new(&mut file);
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        for (name, tensor) in arrays {
+            let numbers = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            archive.start_file(format!("{name}.npy"), options)?;
+            ArrayD::from_shape_vec(tensor.dims(), numbers)?.write_npy(&mut archive)?;
+        }
+        archive.finish()?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write latents to `{}`", path.display()))?;
+    file.commit()
 }
 
 /// What to call the latents of a file: its folder for the published `projected_w.npz`, otherwise its own name.
@@ -59,5 +92,24 @@ fn floats(bytes: &[u8]) -> Result<(Vec<f32>, [usize; 3])> {
     match ArrayView3::<f64>::view_npy(bytes) {
         Ok(double) => Ok((double.iter().map(|&number| number as f32).collect(), shape(double.shape()))),
         Err(error) => bail!("expected three dimensions of float32 or float64: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latents_survive_the_way_out_and_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("a.npz"), folder.path().join("b.npz"));
+        let numbers = Tensor::arange(0f32, 24.0, &Device::Cpu).unwrap().reshape((2, 3, 4)).unwrap();
+        let ws = WPlus::new(numbers, 3, 4).unwrap();
+        for path in [&first, &second] {
+            write_w_plus(path, &ws).unwrap();
+        }
+        let back = read_w_plus(&first, 3, 4).unwrap();
+        assert_eq!(back.tensor().to_vec3::<f32>().unwrap(), ws.tensor().to_vec3::<f32>().unwrap());
+        assert_eq!(std::fs::read(first).unwrap(), std::fs::read(second).unwrap());
     }
 }

@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod bundle_writer;
 pub mod checkpoint;
 pub mod folder;
+pub mod json;
 pub mod latents;
 pub mod page;
 pub mod photo;

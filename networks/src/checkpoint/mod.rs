@@ -21,6 +21,7 @@ mod report;
 mod rosinality;
 mod safetensors;
 mod settings;
+mod state_dict;
 mod tensorflow;
 mod torch;
 mod write;
@@ -29,6 +30,7 @@ pub use archive::{Archive, Parts, TensorEntry, open, open_with};
 pub use contents::Kind;
 pub use error::{ACCEPTED, ImportError};
 pub use report::{ImportReport, Unused};
+pub use state_dict::read_state_dict;
 pub use write::{ExportError, Precision, write_rosinality, write_safetensors};
 
 use serde::{Deserialize, Serialize};

@@ -41,10 +41,11 @@ pub enum Global {
     TflibNetwork,
 }
 
-const GLOBALS: [(&str, &str, Global); 33] = [
+const GLOBALS: [(&str, &str, Global); 34] = [
     ("torch_utils.persistence", "_reconstruct_persistent_obj", Global::PersistentObject),
     ("torch._utils", "_rebuild_parameter", Global::RebuildParameter),
     ("torch._utils", "_rebuild_tensor_v2", Global::RebuildTensor),
+    ("torch._utils", "_rebuild_tensor", Global::RebuildTensor),
     ("torch.storage", "_load_from_bytes", Global::LoadFromBytes),
     ("torch", "FloatStorage", Global::Storage(Dtype::F32)),
     ("torch", "HalfStorage", Global::Storage(Dtype::F16)),

@@ -1,0 +1,175 @@
+//! `toonify project`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use toonify_networks::projection::Space;
+
+use crate::cli::{Misuse, OutputArgs};
+use crate::project::{self, EyesPlan, FilmKind, NoiseKept, ProjectPlan, ProjectedTarget, Settings, Sight};
+
+const EXAMPLES: &str = "\
+Examples:
+  # One aligned photo, as the published projector does it
+  toonify project --network ffhq.pkl --target face.png --outdir projected
+
+  # A folder of photos, a w for every layer, and the generator tuned to each face; run it again to go on
+  toonify project --network ffhq.pkl --target faces --outdir projected --space w+ --tune-steps 350
+
+  # Compared by LPIPS, with weights that torchvision and the LPIPS authors publish
+  toonify project --network ffhq.pkl --target face.png --outdir projected --perception vgg16 \\
+      --weights vgg16.pth --lpips lpips_vgg.pth";
+
+/// Arguments of `toonify project`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ProjectArgs {
+    /// Checkpoint file (.pkl, .pt or .safetensors)
+    #[arg(long, value_name = "FILE")]
+    network: PathBuf,
+    /// Aligned photo, or a folder of them; the centred square is taken
+    #[arg(long, value_name = "FILE|DIR")]
+    target: PathBuf,
+    /// Folder for the results; a folder of targets gets a folder each
+    #[arg(long, value_name = "DIR")]
+    outdir: PathBuf,
+    /// Steps of the search
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    num_steps: usize,
+    /// Where the random numbers start
+    #[arg(long, value_name = "SEED", default_value_t = 303)]
+    seed: u32,
+    /// Film of the search: steps.gif, or proj.mp4 where ffmpeg is installed
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = FilmArg::Gif)]
+    save_video: FilmArg,
+    /// One w for all layers, or one for each (closer, but further from what can be edited)
+    #[arg(long, value_enum, default_value_t = SpaceArg::W)]
+    space: SpaceArg,
+    /// Then tune the generator to each target for N steps (pivotal tuning)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    tune_steps: usize,
+    /// While tuning, keep other faces as they were (twice the time)
+    #[arg(long, requires = "tune_steps")]
+    keep_others: bool,
+    /// End a search early when the distance has not improved by 1 % over N steps
+    #[arg(long, value_name = "N")]
+    patience: Option<usize>,
+    /// Targets to search for at once
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// What makes images alike
+    #[arg(long, value_enum, default_value_t = SightArg::Auto)]
+    perception: SightArg,
+    /// Weights of SqueezeNet or VGG16
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Linear weights of LPIPS for them
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    lpips: Option<PathBuf>,
+    /// Class of a conditional network
+    #[arg(long, value_name = "INDEX")]
+    class: Option<usize>,
+    /// Save the noise images that were found with w, and show the result with them
+    #[arg(long)]
+    keep_noise: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FilmArg {
+    /// steps.gif
+    #[value(alias = "true")]
+    Gif,
+    /// proj.mp4
+    Mp4,
+    /// No film
+    #[value(alias = "false")]
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SpaceArg {
+    /// One w for all layers
+    W,
+    /// One w for each layer
+    #[value(name = "w+", alias = "w_plus")]
+    WPlus,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum SightArg {
+    /// The checkpoint's discriminator, or pixels when it has none
+    Auto,
+    /// The checkpoint's discriminator
+    Discriminator,
+    /// SqueezeNet, with --weights
+    Squeezenet,
+    /// VGG16 from torchvision's state dict, with --weights
+    Vgg16,
+    /// Pixels at several scales
+    Pixel,
+}
+
+impl ProjectArgs {
+    fn eyes(&self) -> Result<EyesPlan> {
+        let needs_weights = matches!(self.perception, SightArg::Squeezenet | SightArg::Vgg16);
+        if needs_weights != self.weights.is_some() {
+            let text = "--weights goes with --perception squeezenet or vgg16, and each of them needs it";
+            return Err(Misuse(text.to_owned()).into());
+        }
+        let sight = match self.perception {
+            SightArg::Auto => Sight::Auto,
+            SightArg::Discriminator => Sight::Discriminator,
+            SightArg::Squeezenet => Sight::Squeezenet,
+            SightArg::Vgg16 => Sight::Vgg16,
+            SightArg::Pixel => Sight::Pixel,
+        };
+        Ok(EyesPlan { sight, weights: self.weights.clone(), lpips: self.lpips.clone() })
+    }
+
+    fn plan(self) -> Result<ProjectPlan> {
+        if self.num_steps == 0 || self.batch == Some(0) || self.patience == Some(0) {
+            return Err(Misuse("--num-steps, --batch and --patience count from 1".to_owned()).into());
+        }
+        let eyes = self.eyes()?;
+        let settings = Settings {
+            num_steps: self.num_steps,
+            seed: self.seed,
+            space: match self.space {
+                SpaceArg::W => Space::W,
+                SpaceArg::WPlus => Space::WPlus,
+            },
+            tune_steps: self.tune_steps,
+            keep_others: self.keep_others,
+            patience: self.patience,
+            eyes,
+            class: self.class,
+            noise: if self.keep_noise { NoiseKept::Yes } else { NoiseKept::No },
+        };
+        let film = match self.save_video {
+            FilmArg::Gif => FilmKind::Gif,
+            FilmArg::Mp4 => FilmKind::Mp4,
+            FilmArg::Off => FilmKind::Off,
+        };
+        let ProjectArgs { network, target, outdir, batch, .. } = self;
+        Ok(ProjectPlan { network, target, outdir, settings, batch, film })
+    }
+
+    pub(crate) fn run(mut self) -> Result<()> {
+        let output = std::mem::take(&mut self.output);
+        let plan = self.plan()?;
+        let outcome = project::run(&plan, &mut output.sink())?;
+        output.print(&outcome, outcome.targets.iter().map(line))
+    }
+}
+
+/// One target in a line: folder, mean squared error at the start, after the search, and after tuning.
+fn line(target: &ProjectedTarget) -> String {
+    let record = &target.record;
+    let tuned = record.tuned.map(|tuned| format!(" → {:.4} tuned", tuned.reached.mse)).unwrap_or_default();
+    let how = if target.reused { "done before".to_owned() } else { format!("{:.0} s", record.seconds) };
+    let (start, reached) = (record.start.mse, record.reached.mse);
+    format!("{}  mse {start:.4} → {reached:.4}{tuned}  ({how})", target.folder.display())
+}

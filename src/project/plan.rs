@@ -1,0 +1,67 @@
+//! What a projection is asked to do.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use toonify_networks::projection::Space;
+
+use crate::project::{EyesPlan, FilmKind};
+
+/// What to project; nothing is left to ask.
+#[derive(Clone, Debug)]
+pub struct ProjectPlan {
+    /// Checkpoint file.
+    pub network: PathBuf,
+    /// A picture, or a folder of pictures.
+    pub target: PathBuf,
+    /// Folder for the results, or for a folder of results for each picture of a folder.
+    pub outdir: PathBuf,
+    /// What decides the result.
+    pub settings: Settings,
+    /// Pictures that are searched for at once; `None` chooses by the network's size.
+    pub batch: Option<usize>,
+    /// Whether the search is shown as a film.
+    pub film: FilmKind,
+}
+
+/// Everything beside network and target that decides the result; results of the same settings are not made twice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Steps of the search.
+    pub num_steps: usize,
+    /// Where the random numbers start, for each target anew.
+    pub seed: u32,
+    /// Which latents are free.
+    pub space: Space,
+    /// Steps of pivotal tuning after the search; 0 for none.
+    pub tune_steps: usize,
+    /// Whether other faces are kept as they are while tuning.
+    pub keep_others: bool,
+    /// The search ends early when the distance has not improved over so many steps.
+    pub patience: Option<usize>,
+    /// What makes images alike.
+    pub eyes: EyesPlan,
+    /// Class of a conditional network.
+    pub class: Option<usize>,
+    /// Whether the noise images that were found along with `w` are kept.
+    pub noise: NoiseKept,
+}
+
+/// What becomes of the noise images that are searched for along with `w`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoiseKept {
+    /// They are dropped; images are rendered with the checkpoint's own noise.
+    No,
+    /// They are saved as `noise.npz`, and `proj.png` is rendered with them.
+    Yes,
+}
+
+impl Settings {
+    pub(super) fn check(&self) -> Result<()> {
+        ensure!(self.num_steps > 0, "a projection needs at least one step");
+        ensure!(self.patience != Some(0), "a patience of 0 steps would end every search at once");
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! A picture as the generator would have to render it: RGB or gray, the centred square, in the network's size.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use image::{DynamicImage, RgbImage, imageops};
+use toonify_align::resample::{Filter, resize};
+use toonify_networks::stylegan2::GeneratorConfig;
+
+use crate::pixels;
+use crate::project::ProjectPlan;
+use crate::store::folder;
+use crate::store::photo::Photo;
+
+/// One picture and where its results go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The picture.
+    pub path: PathBuf,
+    /// Folder for the results.
+    pub folder: PathBuf,
+}
+
+/// The tasks of a plan: one for a picture, one a picture for a folder.
+///
+/// # Errors
+/// When the target is missing, or is a folder without pictures.
+pub fn tasks(plan: &ProjectPlan) -> Result<Vec<Task>> {
+    let metadata =
+        fs::metadata(&plan.target).with_context(|| format!("cannot read target `{}`", plan.target.display()))?;
+    if !metadata.is_dir() {
+        return Ok(vec![Task { path: plan.target.clone(), folder: plan.outdir.clone() }]);
+    }
+    let pictures = folder::images(&plan.target)?;
+    ensure!(!pictures.is_empty(), "there are no pictures in the folder `{}`", plan.target.display());
+    let mut stems: HashMap<_, usize> = HashMap::new();
+    for path in &pictures {
+        *stems.entry(path.file_stem().map(ToOwned::to_owned)).or_default() += 1;
+    }
+    let task = |path: PathBuf| {
+        // Two pictures of one name differ in their endings.
+        let alone = stems[&path.file_stem().map(ToOwned::to_owned)] == 1;
+        let name = if alone { path.file_stem() } else { path.file_name() };
+        Task { folder: plan.outdir.join(name.unwrap_or_default()), path }
+    };
+    Ok(pictures.into_iter().map(task).collect())
+}
+
+/// A picture that is ready to be searched for.
+pub struct Target {
+    /// Where it comes from and where its results go.
+    pub task: Task,
+    /// The picture in the network's size and colours.
+    pub image: DynamicImage,
+    /// `[1, C, R, R]`, from 0 to 255.
+    pub tensor: Tensor,
+}
+
+impl Target {
+    /// Reads the picture of a task and brings it to the network's size.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the network has neither one nor three colour channels.
+    pub fn read(task: &Task, config: &GeneratorConfig) -> Result<Target> {
+        let photo = Photo::read(&task.path)?;
+        let square = fitted(&photo.pixels, config.resolution.px() as u32);
+        let (image, tensor) = match config.img_channels {
+            1 => {
+                let gray = pixels::to_gray(&square);
+                (DynamicImage::from(gray.clone()), pixels::from_gray(&[gray], &Device::Cpu)?)
+            }
+            3 => (DynamicImage::from(square.clone()), pixels::from_rgb(&[square], &Device::Cpu)?),
+            channels => bail!("the network renders {channels} channels, pictures have 1 or 3"),
+        };
+        Ok(Target { task: task.clone(), image, tensor: tensor.affine(127.5, 127.5)? })
+    }
+}
+
+/// The centred square of a picture, resized with Pillow's Lanczos filter, as the published projector does it.
+fn fitted(picture: &RgbImage, side_px: u32) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let side = width.min(height);
+    let square = imageops::crop_imm(picture, (width - side) / 2, (height - side) / 2, side, side).to_image();
+    resize(&square, [side_px; 2], Filter::Lanczos)
+}
+
+/// Name of a target in messages and tables.
+pub fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    #[test]
+    fn the_middle_of_a_wide_picture_is_taken() {
+        let picture = RgbImage::from_fn(12, 4, |x, _| if (4..8).contains(&x) { Rgb([9, 8, 7]) } else { Rgb([255; 3]) });
+        assert_eq!(fitted(&picture, 4), RgbImage::from_pixel(4, 4, Rgb([9, 8, 7])));
+        assert_eq!(fitted(&RgbImage::from_pixel(1, 3, Rgb([5; 3])), 8), RgbImage::from_pixel(8, 8, Rgb([5; 3])));
+    }
+}
