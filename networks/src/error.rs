@@ -34,9 +34,9 @@ pub enum Error {
         /// What differs first.
         what: String,
         /// Name of the first network, and what it has.
-        first: (String, String),
+        first: Box<(String, String)>,
         /// Name of the second network, and what it has.
-        second: (String, String),
+        second: Box<(String, String)>,
     },
     /// A checkpoint file could not be understood.
     #[error(transparent)]

@@ -67,7 +67,7 @@ impl Engine {
         let model = LandmarkModel::published(&bytes).with_context(unusable)?;
         drop(bytes);
         let landmarks = match kind {
-            LandmarkKind::Ours => LandmarkSource::Fractional(model),
+            LandmarkKind::Ours => LandmarkSource::Fractional(Box::new(model)),
             LandmarkKind::Dlib => LandmarkSource::Dlib(DlibLandmarks::open(path).with_context(unusable)?),
         };
         // Doubtful detections are asked for too: a photo is reported as "low score" then, not as "no face".

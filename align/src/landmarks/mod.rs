@@ -19,7 +19,7 @@ use crate::face::{Landmarks, Rect};
 /// Where landmarks come from. Share one among threads.
 pub enum LandmarkSource {
     /// Our evaluation of the model, in fractions of a pixel.
-    Fractional(LandmarkModel),
+    Fractional(Box<LandmarkModel>),
     /// dlib's own, in whole pixels.
     #[cfg(feature = "dlib")]
     Dlib(DlibLandmarks),

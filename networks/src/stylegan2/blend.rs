@@ -254,7 +254,7 @@ pub fn require_alike(a: (&str, &GeneratorConfig), b: (&str, &GeneratorConfig)) -
     let (in_a, in_b) = (shapes(a.1), shapes(b.1));
     let unlike = |what: String, found: [String; 2]| {
         let [first, second] = found;
-        Error::Unlike { what, first: (a.0.to_owned(), first), second: (b.0.to_owned(), second) }
+        Error::Unlike { what, first: Box::new((a.0.to_owned(), first)), second: Box::new((b.0.to_owned(), second)) }
     };
     let names: BTreeSet<Layer> = in_a.keys().chain(in_b.keys()).copied().collect();
     if let Some(layer) = names.into_iter().find(|layer| in_a.get(layer) != in_b.get(layer)) {
