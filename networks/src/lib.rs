@@ -14,6 +14,7 @@ pub mod perceptual;
 pub mod projection;
 pub mod random;
 pub mod stylegan2;
+pub mod timing;
 pub mod tuning;
 
 pub use error::{Error, Result};
