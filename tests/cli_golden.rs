@@ -1,22 +1,11 @@
 //! The commands give the published tools' files: same names, no byte off by more than 1, and at least 99.9 % of them equal
 //! unless the published tool computes in half precision.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
-/// The published tools' inputs and outputs, beside the repository.
-fn goldens() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/goldens");
-    if !folder.is_dir() {
-        println!("not there, left out: {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
+mod support;
 
-fn toonify(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_toonify")).args(args).output().expect("the binary runs")
-}
+use support::{beside, toonify};
 
 /// Bytes in a thousand that may be off by 1: rounding in single precision.
 const ROUNDING: usize = 1;
@@ -28,7 +17,7 @@ fn check(checkpoint: &str, published: &str, command: &str, args: &[&str]) {
 
 /// [`check`] with another number of bytes in a thousand that may be off by 1; `args` begin with the command.
 fn check_within(per_mille: usize, checkpoint: &str, published: &str, args: &[&str]) {
-    let Some(goldens) = goldens() else { return };
+    let Some(goldens) = beside("goldens") else { return };
     let out = tempfile::tempdir().expect("a temporary folder");
     let network = goldens.join(checkpoint);
     let mut all = args.to_vec();
@@ -81,7 +70,7 @@ fn generate_comes_nearer_in_half_precision() {
 
 #[test]
 fn generate_renders_the_published_images_of_projected_latents() {
-    let Some(goldens) = goldens() else { return };
+    let Some(goldens) = beside("goldens") else { return };
     let latents = goldens.join("cli_tools/projected_w.npz");
     let args = ["--projected-w", latents.to_str().expect("UTF-8")];
     check("ckpt_r64_skip_resnet_map8/network.pkl", "gen_projected", "generate", &args);

@@ -2,34 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn toonify(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_toonify")).args(args).output().expect("the binary runs")
-}
+mod support;
 
-fn text(path: &Path) -> &str {
-    path.to_str().expect("temporary folders have UTF-8 names")
-}
-
-fn succeed(args: &[&str]) -> String {
-    let output = toonify(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-fn fail(args: &[&str], code: i32, words: &[&str]) {
-    let output = toonify(args);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
-    for word in words {
-        assert!(error.contains(word), "{args:?} does not say `{word}`: {error}");
-    }
-}
+use support::{beside, fail, succeed, text};
 
 /// A folder with `base.safetensors` of 16 px and three of its faces in `faces`, made once.
 fn demo() -> &'static Path {
@@ -213,16 +194,6 @@ fn misuse_and_what_cannot_be_read_are_refused_in_words() {
     fs::create_dir(&empty).expect("a folder");
     check(with(&network, &empty, &[]), 1, &["no pictures"]);
     assert!(!folder.exists(), "nothing is made for what cannot be done");
-}
-
-/// What lies beside the repository, if it does.
-fn beside(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
-    if !path.exists() {
-        println!("not there, left out: {}", path.display());
-        return None;
-    }
-    Some(path)
 }
 
 #[test]
