@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 mod support;
 
-use support::{beside, fail, succeed, text};
+use support::{beside, check_failed, fail, succeed, text};
 
 /// A folder with `base.safetensors` of 16 px and three of its faces in `faces`, made once.
 fn demo() -> &'static Path {
@@ -135,6 +135,28 @@ fn an_early_end_takes_fewer_steps() {
     let outcome = project(&face(6), out.path(), &["--num-steps", "300", "--patience", "10", "--save-video", "off"]);
     let steps = outcome["targets"][0]["steps"].as_u64().expect("a number");
     assert!((20..300).contains(&steps), "{steps}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_the_w_of_the_target_under_way_and_the_same_command_goes_on() {
+    let out = tempfile::tempdir().expect("folder");
+    let (network, face, folder) = (network(), face(5), out.path().join("face"));
+    let args = ["project", "--network", text(&network), "--target", text(&face), "--outdir", text(&folder)];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
+    let steps = ["--num-steps", "1000000", "--save-video", "off"];
+    let child = command.args(args).args(steps).stderr(std::process::Stdio::piped()).spawn().expect("it runs");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill runs").success());
+    let output = child.wait_with_output().expect("it ends");
+    check_failed(&output, 1, &["stopped after 0 of 1 targets", "goes on from there", text(&folder)]);
+    for name in ["projected_w.npz", "target.png", "proj.png"] {
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+    assert!(!folder.join("project.json").exists(), "it is not finished");
+    let outcome = project(&face, &folder, &["--num-steps", "3", "--save-video", "off"]);
+    assert_eq!(outcome["targets"][0]["reused"], false);
 }
 
 #[cfg(unix)]

@@ -11,6 +11,7 @@
 mod budget;
 mod contact;
 mod crew;
+mod finder;
 mod journal;
 mod look;
 pub mod model;
@@ -32,15 +33,17 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+pub use self::finder::{Finder, FoundFace, Sighting};
 pub use self::journal::{FaceRecord, Record, Skipped, Why};
+pub use self::names::stems;
 pub use self::outcome::{AlignOutcome, Counts};
-pub use self::plan::{AlignPlan, Crop, Extra, FaceFormat, Faces, LandmarkKind, Settings, Upsample};
+pub use self::plan::{AlignPlan, Crop, Extra, FaceFormat, FaceSearch, Faces, LandmarkKind, Settings, Upsample};
+pub use self::sources::{Input, Sources};
 pub use self::worker::StepSeconds;
 
 use self::budget::Budget;
 use self::journal::Journal;
 use self::model::Engine;
-use self::sources::{Input, Sources};
 use self::state::State;
 use self::worker::{Finished, Job, Worker, Workshop};
 use crate::events::{Event, Sink};
@@ -70,7 +73,7 @@ pub fn run(plan: &AlignPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<A
     tell_what_is_to_do(plan, (&sources, jobs.len()), &changes, sink);
     let mut step_seconds = StepSeconds::default();
     if !jobs.is_empty() {
-        let engine = Engine::open(&plan.model, plan.settings.landmarks, plan.settings.min_score)?;
+        let engine = Engine::open(&plan.model, plan.settings.search.landmarks, plan.settings.search.min_score)?;
         folder::create(&plan.out)?;
         state.write(&plan.out)?;
         state::sweep(&plan.out.join("faces"));
@@ -108,8 +111,8 @@ fn tell_what_is_to_do(plan: &AlignPlan, (sources, n_jobs): (&Sources, usize), ch
 /// The photos that are still to do.
 fn jobs(plan: &AlignPlan, sources: &Sources, journal: &Journal) -> Vec<Job> {
     let names: Vec<&str> = sources.inputs.iter().map(|input| input.name.as_str()).collect();
-    let known = |photo: &str| names::stem_of(&journal.get(photo)?.faces.first()?.file).map(str::to_owned);
-    let stems = names::stems(&names, known);
+    let known = |photo: usize| names::stem_of(&journal.get(names[photo])?.faces.first()?.file).map(str::to_owned);
+    let stems = stems(&names, known);
     let jobs = sources.inputs.iter().zip(stems).map(|(input, stem)| Job { input: input.clone(), stem });
     jobs.filter(|job| !is_done(plan, &job.input, journal)).collect()
 }

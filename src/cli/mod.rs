@@ -8,6 +8,7 @@ mod demo;
 mod generate;
 mod grid;
 mod inspect;
+mod interrupt;
 mod memory;
 mod numbers;
 mod project;
