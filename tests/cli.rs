@@ -101,7 +101,7 @@ fn convert_keeps_every_pixel_through_both_formats() {
 
 #[test]
 fn every_command_shows_two_examples() {
-    let commands = ["align", "generate", "style-mix", "project", "blend", "grid", "inspect", "convert", "demo"];
+    let commands = ["align", "generate", "style-mix", "project", "photo", "blend", "grid", "inspect", "convert", "demo"];
     for command in commands {
         let help = succeed(&[command, "--help"]);
         let examples = help.lines().filter(|line| line.trim_start().starts_with(&format!("toonify {command}"))).count();

@@ -47,7 +47,8 @@ use self::model::Engine;
 use self::state::State;
 use self::worker::{Finished, Job, Worker, Workshop};
 use crate::events::{Event, Sink};
-use crate::store::folder;
+use crate::store::lock::FolderLock;
+use crate::store::{atomic, folder};
 
 /// Name of the journal in the output folder.
 pub const JOURNAL: &str = "faces.jsonl";
@@ -61,10 +62,11 @@ const PIXELS_IN_WORK: u64 = 64_000_000;
 ///
 /// # Errors
 /// When the source is missing or holds no pictures, when the output folder belongs to another source or cannot be
-/// written, when the model is missing or damaged, and when the work was stopped. Photos without a face are no error.
+/// written or is in use by another run, when the model is missing or damaged, and when the work was stopped. Photos without a face are no error.
 pub fn run(plan: &AlignPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<AlignOutcome> {
     let start = Instant::now();
     let sources = Sources::list(&plan.source, &plan.out)?;
+    let mut lock = FolderLock::take(&plan.out)?;
     let state = State { source: fs::canonicalize(&plan.source)?, settings: plan.settings.clone() };
     let changes = state.changes_in(&plan.out)?;
     let mut journal = Journal::open(&plan.out.join(JOURNAL))?;
@@ -75,8 +77,11 @@ pub fn run(plan: &AlignPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<A
     if !jobs.is_empty() {
         let engine = Engine::open(&plan.model, plan.settings.search.landmarks, plan.settings.search.min_score)?;
         folder::create(&plan.out)?;
+        if lock.is_none() {
+            lock = FolderLock::take(&plan.out)?;
+        }
         state.write(&plan.out)?;
-        state::sweep(&plan.out.join("faces"));
+        atomic::sweep(&plan.out.join("faces"));
         let mut ledger = Ledger { plan, journal: &mut journal, sink, n_done: 0 };
         step_seconds = work(plan, (&sources, &engine, stop), &jobs, &mut ledger)?;
         let (n_done, n_photos) = (n_resumed + ledger.n_done, sources.inputs.len());
@@ -90,6 +95,7 @@ pub fn run(plan: &AlignPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<A
     make_extras(plan, (&sources, &records), &mut outcome, sink)?;
     journal.tidy()?;
     outcome.journal = plan.out.join(JOURNAL);
+    drop(lock);
     Ok(outcome)
 }
 

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use toonify_align::{CropMethod, Wanted};
+
+use crate::store::hash;
 
 /// Everything that [`run`](super::run) needs to know.
 #[derive(Clone, Debug)]
@@ -69,7 +70,7 @@ impl Settings {
     /// A short name of these settings: equal settings have equal names.
     pub fn digest(&self) -> String {
         let json = serde_json::to_vec(self).expect("plain settings are JSON");
-        Sha256::digest(json).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        hash::sha256(json)[..12].to_owned()
     }
 
     /// What differs from `before`, as `size 256 → 512`.

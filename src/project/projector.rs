@@ -14,7 +14,7 @@ use crate::project::record::{self, Identity, Projected, ProjectedTarget, Record}
 use crate::project::search::{self, Bench, Ending, Found, Progress};
 use crate::project::target::{Target, Task};
 use crate::project::tune::Workshop;
-use crate::project::{ProjectorPlan, eyes, film};
+use crate::project::{ProjectorPlan, Settings, eyes, film};
 use crate::render;
 use crate::store::checkpoint::CheckpointFile;
 use crate::store::folder;
@@ -69,6 +69,11 @@ impl Projector {
     /// Hash of the network's file.
     pub fn network_sha256(&self) -> &str {
         &self.identity.network_sha256
+    }
+
+    /// What decides the results.
+    pub fn settings(&self) -> &Settings {
+        &self.plan.settings
     }
 
     /// Projects the tasks that are not finished yet; the others are read from their records.

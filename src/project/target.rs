@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 use image::{DynamicImage, RgbImage, imageops};
-use sha2::{Digest, Sha256};
 use toonify_align::resample::{Filter, resize};
 use toonify_networks::stylegan2::GeneratorConfig;
 
 use crate::pixels;
 use crate::project::ProjectPlan;
-use crate::store::folder;
 use crate::store::photo::{self, Photo};
+use crate::store::{folder, hash};
 
 /// One picture and where its results go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +32,10 @@ impl Task {
     /// # Errors
     /// When the file cannot be read.
     pub(super) fn sha256(&self) -> Result<String> {
-        let digest = match &self.pixels {
-            Some(pixels) => Sha256::digest(pixels.as_raw()),
-            None => Sha256::digest(photo::read_bytes(&self.path)?),
-        };
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(match &self.pixels {
+            Some(pixels) => hash::sha256(pixels.as_raw()),
+            None => hash::sha256(photo::read_bytes(&self.path)?),
+        })
     }
 
     fn picture(&self) -> Result<RgbImage> {
