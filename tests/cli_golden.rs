@@ -1,18 +1,12 @@
 //! The commands give the published tools' files: same names, no byte off by more than 1, and at least 99.9 % of all equal
 //! when they compute in the precision in which the published tool did.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-/// The published tools' inputs and outputs, beside the repository.
-fn goldens() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/goldens");
-    if !folder.is_dir() {
-        println!("not there, left out: {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
+mod support;
+
+use support::beside;
 
 /// How two sets of images compare, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -68,7 +62,7 @@ const CLASS: Call = Call {
 impl Call {
     /// Runs our command and compares every image that the published tool wrote; nothing without the reference set.
     fn compare(&self, precision: &str) -> Option<Agreement> {
-        let goldens = goldens()?;
+        let goldens = beside("goldens")?;
         let tools = goldens.join("cli_tools");
         let out = tempfile::tempdir().expect("a temporary folder");
         let output = Command::new(env!("CARGO_BIN_EXE_toonify"))

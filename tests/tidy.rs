@@ -13,7 +13,7 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 const FOUNDATIONS: &[&str] = &["pixels", "store", "sheet", "chart", "events", "render"];
 const ACTS: &[&str] =
     &["inspect", "convert", "generate", "style_mix", "blend", "grid", "align", "dataset", "project", "train"];
-const JOURNEYS: &[&str] = &["demo", "report"];
+const JOURNEYS: &[&str] = &["demo", "photo", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
 const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli")];
