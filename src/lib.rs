@@ -31,5 +31,6 @@ pub mod pixels;
 pub mod project;
 pub mod render;
 pub mod sheet;
+pub mod statistics;
 pub mod store;
 pub mod style_mix;
