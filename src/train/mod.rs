@@ -1,0 +1,10 @@
+//! Training: images and a recipe to a checkpoint.
+//!
+//! [`fit`] is the loop, [`schedule`] says which phases a step has, [`recipes`] hold the networks and their losses.
+
+pub mod ema;
+pub mod fit;
+pub mod profile;
+pub mod recipes;
+pub mod schedule;
+pub mod tally;
