@@ -6,9 +6,11 @@
 
 pub mod augment;
 pub mod checkpoint;
+pub mod draws;
 pub mod error;
 pub mod grad;
 pub mod latent;
+pub mod losses;
 pub mod ops;
 pub mod optim;
 pub mod perceptual;
