@@ -7,10 +7,12 @@ mod support;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use serde_json::Value;
 use support::Golden;
-use toonify_networks::augment::{Adaptive, AugmentSet, Augmentation, Chance, Dice, Range, Transformation};
+use toonify_networks::Result;
+use toonify_networks::augment::{Adaptive, AugmentSet, Augmentation, Chance, Range, Transformation};
+use toonify_networks::draws::Draws;
 use toonify_networks::grad::Dual;
 use toonify_networks::random::RandomState;
 
@@ -58,8 +60,8 @@ fn every_transformation_and_set_gives_the_published_images() {
         for row in rows {
             let (id, images) = (row["id"].as_str().unwrap(), golden.get(row["input"].as_str().unwrap()));
             let chance = Chance::Percentile(row["debug_percentile"].as_f64().unwrap());
-            let mut dice = RandomState::new(1);
-            let mut augmentation = Augmentation::draw(&set(&row["spec"]), chance, shape(&images), &mut dice).unwrap();
+            let mut draws = RandomState::new(1);
+            let mut augmentation = Augmentation::draw(&set(&row["spec"]), chance, shape(&images), &mut draws).unwrap();
             if let Some(pixels) = row["noise_tensor"].as_str() {
                 augmentation.noise.as_mut().unwrap().pixels = golden.get(pixels);
             }
@@ -97,13 +99,22 @@ impl Recorded {
     }
 }
 
-impl Dice for Recorded {
-    fn uniform(&mut self, count: usize) -> Vec<f64> {
-        self.next("rand", count)
+impl Draws for Recorded {
+    fn normal(&mut self, shape: &[usize]) -> Result<Tensor> {
+        let numbers = self.next("randn", shape.iter().product());
+        Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?.to_dtype(DType::F32)?)
     }
 
-    fn gauss(&mut self, count: usize) -> Vec<f64> {
-        self.next("randn", count)
+    fn fraction(&mut self) -> Result<f64> {
+        Ok(self.fractions(1)?[0])
+    }
+
+    fn fractions(&mut self, count: usize) -> Result<Vec<f64>> {
+        Ok(self.next("rand", count))
+    }
+
+    fn index(&mut self, _: usize) -> Result<usize> {
+        panic!("augmentations draw no indrawss")
     }
 }
 
@@ -154,8 +165,8 @@ fn random_draws_have_the_published_statistics() {
     for p in [0.4, 1.0] {
         let draw = |text: &str, seed: u32| {
             let set: AugmentSet = text.parse().unwrap();
-            let mut dice = RandomState::new(seed);
-            Augmentation::draw(&set, Chance::Probability(p), [IMAGES, 1, 1, 1], &mut dice).unwrap()
+            let mut draws = RandomState::new(seed);
+            Augmentation::draw(&set, Chance::Probability(p), [IMAGES, 1, 1, 1], &mut draws).unwrap()
         };
         let share = |count: usize| count as f64 / IMAGES as f64;
         let flips = draw("xflip=1", 1).geometry.unwrap();
@@ -188,7 +199,7 @@ fn wrong_arguments_are_errors() {
     assert!(draw("bgc", Chance::Probability(f64::NAN), rgb).is_err());
     assert!(draw("bgc", Chance::Percentile(1.0), rgb).is_err());
     let drawn = draw("bgc", likely, rgb).unwrap();
-    let other = Tensor::zeros((3, 3, 32, 32), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+    let other = Tensor::zeros((3, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
     assert!(drawn.apply(&other.into()).is_err(), "another batch");
 }
 

@@ -5,7 +5,7 @@
 //! "Training Generative Adversarial Networks with Limited Data", appendix B). Three steps are kept apart:
 //!
 //! ```text
-//! AugmentSet × Chance × Dice → Augmentation      what happens to each image; random
+//! AugmentSet × Chance × Draws → Augmentation     what happens to each image; random
 //! Augmentation × images      → images            linear, or a shift by a constant; exact
 //! signs of the discriminator → p                 Adaptive
 //! ```
@@ -24,6 +24,6 @@ mod set;
 
 pub use apply::{Augmentation, Cutout, Noise};
 pub use control::{Adaptive, Probability};
-pub use draw::{Chance, Dice};
+pub use draw::Chance;
 pub use matrix::Matrix;
 pub use set::{AugmentSet, PUBLISHED_SETS, Range, Transformation};
