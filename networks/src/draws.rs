@@ -19,6 +19,14 @@ pub trait Draws {
     /// When a recording has something else at this place.
     fn fraction(&mut self) -> Result<f64>;
 
+    /// Numbers uniform in [0, 1), drawn at once.
+    ///
+    /// # Errors
+    /// When a recording has something else at this place.
+    fn fractions(&mut self, count: usize) -> Result<Vec<f64>> {
+        (0..count).map(|_| self.fraction()).collect()
+    }
+
     /// A number uniform in `0..bound`.
     ///
     /// # Errors
