@@ -35,12 +35,18 @@ impl Recorded {
 impl Draws for Recorded {
     fn normal(&mut self, shape: &[usize]) -> Result<Tensor> {
         let tensor = self.next(&["randn", "randn_like"])?;
-        assert_eq!(tensor.dims(), shape, "shape of a recorded draw");
-        Ok(tensor)
+        assert_eq!(tensor.elem_count(), shape.iter().product::<usize>(), "size of a recorded draw");
+        Ok(tensor.reshape(shape)?)
     }
 
     fn fraction(&mut self) -> Result<f64> {
         Ok(self.next(&["rand"])?.to_dtype(DType::F64)?.to_scalar()?)
+    }
+
+    fn fractions(&mut self, count: usize) -> Result<Vec<f64>> {
+        let tensor = self.next(&["rand"])?;
+        assert_eq!(tensor.elem_count(), count, "size of a recorded draw");
+        Ok(tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
     }
 
     fn index(&mut self, bound: usize) -> Result<usize> {

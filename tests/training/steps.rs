@@ -3,6 +3,7 @@
 use candle_core::{IndexOp, Tensor};
 use toonify::train::ema::EmaConfig;
 use toonify::train::fit::{FitPlan, Flow, Log, Progress, Watch, fit};
+use toonify::train::recipes::augmenter::{AugmentSettings, Augmenter};
 use toonify::train::recipes::stylegan2::ImageBatch;
 use toonify_networks::stylegan2::{Parameters, TensorName};
 
@@ -79,7 +80,8 @@ fn check(folder: &str) {
     settings.ema =
         EmaConfig { half_life_kimg: train["ema_kimg"].as_f64().unwrap(), rampup: train["ema_rampup"].as_f64() };
     let draws = draws(&golden, steps, (batch_size, batch_gpu));
-    let mut recipe = Recipe::new(&golden.checkpoint(), settings, None, draws).unwrap();
+    let augmenter = Augmenter::new(AugmentSettings::OFF);
+    let mut recipe = Recipe::new(&golden.checkpoint(), settings, augmenter, (None, draws)).unwrap();
     let rounds = |images: Tensor| -> Vec<ImageBatch> {
         let parts = (0..batch_size).step_by(batch_gpu).map(|start| images.narrow(0, start, batch_gpu).unwrap());
         parts.map(|images| ImageBatch { images: images.contiguous().unwrap(), labels: None }).collect()

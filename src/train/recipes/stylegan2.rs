@@ -1,6 +1,8 @@
 //! StyleGAN2: a generator, a discriminator, and the generator's running average (Karras et al. 2020, "Analyzing and
 //! Improving the Image Quality of StyleGAN", and "Training Generative Adversarial Networks with Limited Data").
 
+use std::time::Instant;
+
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,7 @@ use toonify_networks::stylegan2::{
 use crate::train::ema::{EmaConfig, move_average};
 use crate::train::fit::{Log, Progress, Recipe};
 use crate::train::profile::Part;
+use crate::train::recipes::augmenter::Augmenter;
 use crate::train::recipes::freeze::Freeze;
 use crate::train::schedule::{Phase, Schedule, lazily};
 
@@ -85,6 +88,7 @@ pub struct StyleGan2<D> {
     generator: Player<Layer, Generator>,
     discriminator: Player<DiscriminatorLayer, Discriminator>,
     average: Parameters<Layer>,
+    augmenter: Augmenter,
     /// Labels that generated images may get, `[items, c_dim]`.
     labels: Option<Tensor>,
     /// Running mean of the path lengths.
@@ -98,7 +102,12 @@ impl<D: Draws> StyleGan2<D> {
     ///
     /// # Errors
     /// When the checkpoint has no generator or discriminator of its own, and for impossible configurations.
-    pub fn new(start: &Checkpoint, settings: LossSettings, labels: Option<Tensor>, draws: D) -> Result<Self> {
+    pub fn new(
+        start: &Checkpoint,
+        settings: LossSettings,
+        augmenter: Augmenter,
+        (labels, draws): (Option<Tensor>, D),
+    ) -> Result<Self> {
         let weights = start.generator.as_ref().context("the checkpoint holds only an averaged generator")?;
         let part = start.discriminator.as_ref().context("the checkpoint holds no discriminator")?;
         let freeze = settings.freeze;
@@ -124,6 +133,7 @@ impl<D: Draws> StyleGan2<D> {
             settings,
             generator,
             discriminator,
+            augmenter,
             labels,
             path_length_mean: 0.0,
             draws,
@@ -153,6 +163,11 @@ impl<D: Draws> StyleGan2<D> {
     /// The running average of the generator.
     pub fn average(&self) -> &Parameters<Layer> {
         &self.average
+    }
+
+    /// What is done to images before the discriminator sees them.
+    pub fn augmenter(&mut self) -> &mut Augmenter {
+        &mut self.augmenter
     }
 
     /// Running mean of the path lengths.
@@ -231,6 +246,7 @@ impl<D: Draws> Recipe for StyleGan2<D> {
 
     fn end_step(&mut self, at: Progress, batch_size: u64, log: &mut Log) -> Result<()> {
         let keep = self.settings.ema.keep(batch_size, at.images);
+        self.augmenter.follow(at.step + 1, batch_size);
         log.profile.time(Part::Average, || move_average(&self.average, &self.generator.parameters, keep))
     }
 }
@@ -275,9 +291,21 @@ impl<D: Draws> StyleGan2<D> {
         Ok(Styled { ws, noise, label })
     }
 
+    /// Augments a batch on its way to the discriminator.
+    fn augment(&mut self, images: Dual, log: &mut Log) -> Result<Dual> {
+        let started = Instant::now();
+        let augmented = match self.augmenter.draw(images.value(), &mut self.draws)? {
+            Some(augmentation) => augmentation.apply(&images)?,
+            None => images,
+        };
+        log.profile.add(Part::Augmentation, started.elapsed());
+        Ok(augmented)
+    }
+
     fn generator_main(&mut self, n: usize, log: &mut Log) -> Result<()> {
         let styled = self.draw(n, View::Learning)?;
         let images = self.generator.learning.synthesis.forward(&styled.ws.into(), &styled.noise)?;
+        let images = self.augment(images, log)?;
         let logits = self.discriminator.fixed.forward(&images, styled.label.as_ref())?.into_value();
         report_scores("fake", &logits, log)?;
         let loss = generator_loss(&logits)?;
@@ -308,6 +336,7 @@ impl<D: Draws> StyleGan2<D> {
     fn discriminator_main(&mut self, batch: &ImageBatch, log: &mut Log) -> Result<()> {
         let styled = self.draw(batch.images.dim(0)?, View::Fixed)?;
         let fakes = self.generator.fixed.synthesis.forward(&styled.ws.into(), &styled.noise)?;
+        let fakes = self.augment(fakes, log)?;
         let judge = &self.discriminator.learning;
         let logits = judge.forward(&fakes, styled.label.as_ref())?.into_value();
         report_scores("fake", &logits, log)?;
@@ -315,8 +344,10 @@ impl<D: Draws> StyleGan2<D> {
         self.discriminator.learner.backward(&on_fakes.mean_all()?)?;
         let on_fakes = on_fakes.detach();
         drop(logits);
-        let logits = judge.forward(&(&batch.images).into(), batch.labels.as_ref())?.into_value();
+        let reals = self.augment((&batch.images).into(), log)?;
+        let logits = self.discriminator.learning.forward(&reals, batch.labels.as_ref())?.into_value();
         report_scores("real", &logits, log)?;
+        self.augmenter.note(&logits.detach().sign()?)?;
         let on_reals = real_loss(&logits)?;
         log.tally.report("Loss/D/loss", &(on_fakes + on_reals.detach())?)?;
         Ok(self.discriminator.learner.backward(&on_reals.mean_all()?)?)
@@ -324,13 +355,19 @@ impl<D: Draws> StyleGan2<D> {
 
     fn discriminator_regular(&mut self, batch: &ImageBatch, log: &mut Log) -> Result<()> {
         let (n, label) = (batch.images.dim(0)?, batch.labels.as_ref());
+        let augmentation = self.augmenter.draw(&batch.images, &mut self.draws)?;
+        let augmented = |images: &Dual| match &augmentation {
+            Some(augmentation) => augmentation.apply(images),
+            None => Ok(images.clone()),
+        };
         let flat = r1(
             &batch.images,
-            |images: &Dual| self.discriminator.fixed.forward(images, label),
-            |images: &Dual| self.discriminator.learning.forward(images, label),
+            |images: &Dual| self.discriminator.fixed.forward(&augmented(images)?, label),
+            |images: &Dual| self.discriminator.learning.forward(&augmented(images)?, label),
         )?;
         let (weight, gain) = (self.settings.gamma / 2.0, self.settings.discriminator_interval as f64);
         report_scores("real", &flat.logits, log)?;
+        self.augmenter.note(&flat.logits.detach().sign()?)?;
         log.tally.report("Loss/r1_penalty", &flat.penalty)?;
         log.tally.report("Loss/D/reg", &(flat.penalty * weight)?)?;
         Ok(self.discriminator.learner.backward(&(flat.slope * (weight * gain / n as f64))?)?)
