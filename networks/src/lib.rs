@@ -18,6 +18,7 @@ pub mod pix2pix;
 pub mod projection;
 pub mod random;
 pub mod stylegan2;
+pub mod timing;
 pub mod tuning;
 
 pub use error::{Error, Result};
