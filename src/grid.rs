@@ -3,19 +3,19 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use candle_core::Device;
 use image::DynamicImage;
 use serde::Serialize;
 use toonify_networks::checkpoint::{Checkpoint, Parts};
-use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
+use toonify_networks::latent::WPlus;
 use toonify_networks::stylegan2::{
     BlendCurve, Generator, GeneratorConfig, Layer, Level, Noise, Resolution, Slope, Weights, require_alike,
 };
 
 use crate::events::{Event, Sink};
+use crate::latents::{self, FaceSource, Preparation};
 use crate::pixels::{self, Rounding};
 use crate::sheet::Sheet;
-use crate::store::{animation, checkpoint, folder, latents, page, picture};
+use crate::store::{animation, checkpoint, folder, page, picture};
 
 /// What to render; nothing is left to ask.
 #[derive(Clone, Debug)]
@@ -30,8 +30,10 @@ pub struct GridPlan {
     pub swaps: Vec<Resolution>,
     /// Ways to change from one model to the other, each with columns of its own.
     pub slopes: Vec<Slope>,
-    /// The rows.
-    pub rows: RowPlan,
+    /// The rows; seeds are mapped by the base.
+    pub rows: Vec<FaceSource>,
+    /// Truncation and class of the rows.
+    pub preparation: Preparation,
     /// Folder for the sheet, the page and the single images.
     pub outdir: PathBuf,
     /// Side of a cell on the sheet in pixels.
@@ -47,15 +49,6 @@ pub enum LowModel {
     Tuned,
     /// Shapes of the photos, paint of the characters.
     Base,
-}
-
-/// Where the rows come from.
-#[derive(Clone, Debug)]
-pub enum RowPlan {
-    /// Seeds, mapped by the base model and truncated.
-    Seeds(Vec<Seed>, Truncation),
-    /// Files of projected latents, one or more rows each.
-    Latents(Vec<PathBuf>),
 }
 
 /// Whether to make an animated GIF.
@@ -94,7 +87,10 @@ pub fn run(plan: &GridPlan, sink: &mut dyn Sink) -> Result<Gridded> {
         require_alike((&names[0], &base.config), (&names[1], &model.config))?;
         tuned.push((path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), model.ema));
     }
-    let rows = rows_of(&plan.rows, &base)?;
+    let generator = Generator::from_weights(&base.config, &base.ema)?;
+    let faces = latents::faces(&plan.rows, &generator, &plan.preparation, sink)?;
+    let captions = faces.iter().map(|face| face.caption.clone()).collect();
+    let rows = Rows { captions, ws: latents::batch(&faces)? };
     folder::create(&plan.outdir)?;
 
     sink.event(&Event::Started { what: "rendering the blend grid".to_owned() });
@@ -127,30 +123,6 @@ pub struct Grid {
     pub rows: Vec<String>,
     /// `rows · columns` images, row by row.
     pub cells: Vec<DynamicImage>,
-}
-
-fn rows_of(plan: &RowPlan, base: &Checkpoint) -> Result<Rows> {
-    let config = &base.config;
-    match plan {
-        RowPlan::Seeds(seeds, truncation) => {
-            ensure!(config.c_dim == 0, "the base model is conditional; give latents with --w instead of seeds");
-            let generator = Generator::from_weights(config, &base.ema)?;
-            let w = generator.map(&Z::from_seeds(seeds, config.z_dim, &Device::Cpu)?, None)?;
-            let ws = w.broadcast(config.num_ws())?.truncate(generator.w_avg(), truncation)?;
-            Ok(Rows { captions: seeds.iter().map(|seed| format!("seed {}", seed.0)).collect(), ws })
-        }
-        RowPlan::Latents(paths) => {
-            let (mut captions, mut all) = (Vec::new(), Vec::new());
-            for path in paths {
-                let ws = latents::read_w_plus(path, config.num_ws(), config.w_dim)?;
-                let name = latents::name_of(path);
-                let numbered = |index| if ws.len() == 1 { name.clone() } else { format!("{name} {index}") };
-                captions.extend((0..ws.len()).map(numbered));
-                all.push(ws);
-            }
-            Ok(Rows { captions, ws: WPlus::cat(&all)? })
-        }
-    }
 }
 
 /// The base, every blend, and every tuned model.

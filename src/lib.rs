@@ -4,13 +4,14 @@
 //! 2. [`convert`]: any checkpoint file to another kind;
 //! 3. [`generate`]: seeds or projected latents to images;
 //! 4. [`style_mix`]: layers of one face on another;
-//! 5. [`align`]: photos to FFHQ-framed faces;
-//! 6. [`dataset`]: training sets, made, checked, shown and divided;
-//! 7. [`project`]: photos to latents;
-//! 8. [`blend`]: two generators to one;
-//! 9. [`grid`]: latents through every blend of two generators;
-//! 10. [`photo`]: photos to the same photos with characters in place of the faces;
-//! 11. [`demo`]: a blend grid from nothing.
+//! 5. [`interpolate`]: the ways between faces;
+//! 6. [`align`]: photos to FFHQ-framed faces;
+//! 7. [`dataset`]: training sets, made, checked, shown and divided;
+//! 8. [`project`]: photos to latents;
+//! 9. [`blend`]: two generators to one;
+//! 10. [`grid`]: latents through every blend of two generators;
+//! 11. [`photo`]: photos to the same photos with characters in place of the faces;
+//! 12. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
@@ -26,6 +27,8 @@ pub mod events;
 pub mod generate;
 pub mod grid;
 pub mod inspect;
+pub mod interpolate;
+pub mod latents;
 pub mod photo;
 pub mod pixels;
 pub mod project;

@@ -9,7 +9,8 @@ use toonify_networks::stylegan2::{Resolution, Slope};
 
 use crate::cli::numbers::NumberList;
 use crate::cli::{Misuse, OutputArgs};
-use crate::grid::{self, Film, GridPlan, LowModel, RowPlan};
+use crate::grid::{self, Film, GridPlan, LowModel};
+use crate::latents::{FaceSource, Preparation};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,14 +40,17 @@ pub(crate) struct GridArgs {
     #[arg(long, value_name = "OCTAVES", default_value = "0")]
     width: Vec<f64>,
     /// Rows: seeds of the base model
-    #[arg(long, value_name = "LIST", required_unless_present = "w", conflicts_with = "w")]
+    #[arg(long, value_name = "LIST", required_unless_present = "w")]
     seeds: Option<NumberList>,
-    /// Truncation of the seeds
-    #[arg(long, value_name = "PSI", default_value_t = 0.7, allow_negative_numbers = true)]
-    trunc: f64,
     /// Rows: projected latents (.npz); repeat it for several
     #[arg(long, value_name = "FILE")]
     w: Vec<PathBuf>,
+    /// Truncation [default: 0.7 for seeds, 1 for projected latents]
+    #[arg(long, value_name = "PSI", allow_negative_numbers = true)]
+    trunc: Option<f64>,
+    /// Class of conditional networks, for seeds
+    #[arg(long, value_name = "INDEX")]
+    class: Option<usize>,
     /// Side of a cell on the sheet
     #[arg(long, value_name = "PX", default_value_t = 128)]
     cell: u32,
@@ -70,10 +74,10 @@ enum LowArg {
 
 impl GridArgs {
     fn plan(self) -> Result<GridPlan> {
-        let rows = match self.seeds {
-            Some(seeds) => RowPlan::Seeds(seeds.seeds(), Truncation { psi: self.trunc, cutoff: None }),
-            None => RowPlan::Latents(self.w),
-        };
+        let seeds = self.seeds.iter().flat_map(NumberList::seeds).map(FaceSource::Seed);
+        let rows = self.w.into_iter().map(FaceSource::File).chain(seeds).collect();
+        let truncation = |default: f64| Truncation { psi: self.trunc.unwrap_or(default), cutoff: None };
+        let preparation = Preparation { seeds: truncation(0.7), files: truncation(1.0), class: self.class };
         if let Some(width) = self.width.iter().find(|width| !(0.0..=16.0).contains(*width)) {
             return Err(Misuse(format!("--width {width}: expected 0 to 16 octaves")).into());
         }
@@ -88,6 +92,7 @@ impl GridArgs {
             swaps: self.resolutions,
             slopes: self.width.iter().map(slope).collect(),
             rows,
+            preparation,
             outdir: self.outdir,
             cell_px: self.cell,
             film: if self.gif { Film::Yes } else { Film::No },
