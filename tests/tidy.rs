@@ -10,7 +10,7 @@ const LONG_FILES: &[(&str, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// The modules of the root package by layer; whatever is not named here is an error.
-const FOUNDATIONS: &[&str] = &["pixels", "store", "sheet", "chart", "events", "render", "latents"];
+const FOUNDATIONS: &[&str] = &["pixels", "store", "sheet", "chart", "events", "render", "latents", "eyes", "plot"];
 const ACTS: &[&str] = &[
     "inspect",
     "convert",

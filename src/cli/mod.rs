@@ -5,6 +5,7 @@ mod blend;
 mod convert;
 mod dataset;
 mod demo;
+mod eyes;
 mod faces;
 mod generate;
 mod grid;
