@@ -254,7 +254,9 @@ impl TrainArgs {
             return self.go_on(folder);
         }
         let (Some(outdir), Some(data)) = (&self.outdir, &self.data) else {
-            return Err(Misuse("--outdir and --data are needed, unless --resume names the folder of a run".into()).into());
+            return Err(
+                Misuse("--outdir and --data are needed, unless --resume names the folder of a run".into()).into()
+            );
         };
         let data = DataSettings {
             path: absolute(data)?,
@@ -397,7 +399,9 @@ fn lines(trained: &Trained, profile: bool) -> Vec<String> {
         lines.push(format!("stopped and saved; go on with: toonify train --resume {folder}"));
     }
     if profile {
-        let row = |share: &train::Share| format!("{:<14} {:>9.1} s {:>6.1} %", share.part, share.seconds, 100.0 * share.share);
+        let row = |share: &train::Share| {
+            format!("{:<14} {:>9.1} s {:>6.1} %", share.part, share.seconds, 100.0 * share.share)
+        };
         lines.extend(trained.profile.iter().map(row));
         lines.push(format!("{:<14} {:>18.1} %", "the loop itself", 100.0 * trained.overhead));
     }

@@ -128,7 +128,8 @@ impl<'a> Keeper<'a> {
 
     fn write_snapshot(&mut self, trainee: &Trainee, at: Progress) -> Result<()> {
         let kimg = at.images / 1000;
-        let spread = self.pictures.grid.write_fakes(trainee.average(), trainee.generator_config(), &self.folder.fakes(kimg))?;
+        let spread =
+            self.pictures.grid.write_fakes(trainee.average(), trainee.generator_config(), &self.folder.fakes(kimg))?;
         let provenance = Provenance { augment_p: Some(f64::from(trainee.augmenter().p())), ..self.provenance.clone() };
         let path = self.folder.network(kimg);
         checkpoint::write(&path, &trainee.checkpoint(provenance)?, Format::Toonify)?;
@@ -161,7 +162,9 @@ impl<'a> Keeper<'a> {
             duration(pace.total_seconds),
             pace.seconds_per_kimg
         );
-        for (name, short) in [("Loss/G/loss", "G"), ("Loss/D/loss", "D"), ("Loss/r1_penalty", "r1"), ("Loss/signs/real", "signs")] {
+        for (name, short) in
+            [("Loss/G/loss", "G"), ("Loss/D/loss", "D"), ("Loss/r1_penalty", "r1"), ("Loss/signs/real", "signs")]
+        {
             if let Some(mean) = self.tally.mean(name) {
                 text.push_str(&format!(" {short} {mean:<7.3}"));
             }
