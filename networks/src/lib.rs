@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod error;
 pub mod grad;
 pub mod latent;
+pub mod onnx;
 pub mod ops;
 pub mod optim;
 pub mod perceptual;
