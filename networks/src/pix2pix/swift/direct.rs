@@ -99,7 +99,9 @@ impl Row<'_> {
         if x < width && width >= PIXELS {
             self.pixels::<S, PIXELS, V>(simd, width - PIXELS);
         } else {
-            (x..width).for_each(|x| self.pixels::<S, 1, V>(simd, x));
+            for x in x..width {
+                self.pixels::<S, 1, V>(simd, x);
+            }
         }
     }
 

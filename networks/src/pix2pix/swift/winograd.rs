@@ -65,7 +65,11 @@ impl Winograd {
         (0..tiles.div_ceil(TILES)).into_par_iter().for_each(|task| {
             let first = task * TILES;
             let tiles = Tiles { conv: self, from, added, to: &to, columns, first, count: TILES.min(tiles - first) };
-            pulp::Arch::new().dispatch(tiles);
+            let (inputs, outputs) = (self.blocks.0 * BLOCK, self.blocks.1 * BLOCK);
+            f32::with_scratch(POINTS * TILES * (inputs + outputs), |scratch| {
+                let (points, sums) = scratch.split_at_mut(POINTS * TILES * inputs);
+                pulp::Arch::new().dispatch(Work { tiles, points, sums });
+            });
         });
     }
 }
@@ -93,24 +97,28 @@ struct Tiles<'a> {
     count: usize,
 }
 
-impl WithSimd for Tiles<'_> {
+/// A task with the memory that it needs. A closure between this and the loops would lose the vector instructions.
+struct Work<'a> {
+    tiles: Tiles<'a>,
+    points: &'a mut [f32],
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for Work<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (inputs, outputs) = (self.conv.blocks.0 * BLOCK, self.conv.blocks.1 * BLOCK);
-        f32::with_scratch(POINTS * TILES * (inputs + outputs), |scratch| {
-            let (points, sums) = scratch.split_at_mut(POINTS * TILES * inputs);
-            self.transform(simd, points);
-            match (S::F32_LANES, self.conv.group) {
-                (16, 3) => self.multiply::<S, 3>(simd, points, sums),
-                (16, 2) => self.multiply::<S, 2>(simd, points, sums),
-                (16, _) => self.multiply::<S, 1>(simd, points, sums),
-                (8, _) => self.multiply::<S, 2>(simd, points, sums),
-                (4, _) => self.multiply::<S, 4>(simd, points, sums),
-                _ => self.multiply::<S, BLOCK>(simd, points, sums),
-            }
-            self.transform_back(simd, sums);
-        });
+        let Work { tiles, points, sums } = self;
+        tiles.transform(simd, points);
+        match (S::F32_LANES, tiles.conv.group) {
+            (16, 3) => tiles.multiply::<S, 3>(simd, points, sums),
+            (16, 2) => tiles.multiply::<S, 2>(simd, points, sums),
+            (16, _) => tiles.multiply::<S, 1>(simd, points, sums),
+            (8, _) => tiles.multiply::<S, 2>(simd, points, sums),
+            (4, _) => tiles.multiply::<S, 4>(simd, points, sums),
+            _ => tiles.multiply::<S, BLOCK>(simd, points, sums),
+        }
+        tiles.transform_back(simd, sums);
     }
 }
 
@@ -130,11 +138,15 @@ impl Tiles<'_> {
             for block in 0..self.conv.blocks.0 {
                 let pixels = self.from.from(block, y as isize - 1, x as isize - 1);
                 for lane in (0..BLOCK).step_by(S::F32_LANES) {
-                    let load = |row: usize, column: usize| one::<S>(&pixels[row * row_step + column * BLOCK + lane..]);
                     let mut halfway = [[simd.splat_f32s(0.0); SIDE]; SIDE];
                     for column in 0..SIDE {
-                        let down = to_points(simd, std::array::from_fn(|row| load(row, column)));
-                        (0..SIDE).for_each(|row| halfway[row][column] = down[row]);
+                        let mut patch = [simd.splat_f32s(0.0); SIDE];
+                        for (row, value) in patch.iter_mut().enumerate() {
+                            *value = one::<S>(&pixels[row * row_step + column * BLOCK + lane..]);
+                        }
+                        for (row, value) in to_points(simd, patch).into_iter().enumerate() {
+                            halfway[row][column] = value;
+                        }
                     }
                     for (row, across) in halfway.into_iter().enumerate() {
                         for (column, value) in to_points(simd, across).into_iter().enumerate() {
@@ -181,9 +193,13 @@ impl Tiles<'_> {
                     let place = |point: usize| (point * TILES + tile) * outputs + block * BLOCK + lane;
                     let mut halfway = [[simd.splat_f32s(0.0); SIDE]; TILE];
                     for column in 0..SIDE {
-                        let down = std::array::from_fn(|row| one::<S>(&sums[place(row * SIDE + column)..]));
-                        let down = to_pixels(simd, down);
-                        (0..TILE).for_each(|row| halfway[row][column] = down[row]);
+                        let mut points = [simd.splat_f32s(0.0); SIDE];
+                        for (row, value) in points.iter_mut().enumerate() {
+                            *value = one::<S>(&sums[place(row * SIDE + column)..]);
+                        }
+                        for (row, value) in to_pixels(simd, points).into_iter().enumerate() {
+                            halfway[row][column] = value;
+                        }
                     }
                     for (row, across) in halfway.into_iter().enumerate() {
                         for (column, value) in to_pixels(simd, across).into_iter().enumerate() {
