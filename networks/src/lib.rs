@@ -11,6 +11,7 @@ pub mod error;
 pub mod grad;
 pub mod latent;
 pub mod losses;
+pub mod onnx;
 pub mod ops;
 pub mod optim;
 pub mod perceptual;
