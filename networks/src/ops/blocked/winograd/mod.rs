@@ -68,7 +68,7 @@ impl Winograd<'_> {
             });
             return;
         }
-        let chunk = (SHARED / (POINTS * LANES * self.weights.input_blocks())).clamp(GROUP, count);
+        let chunk = (SHARED / (POINTS * LANES * self.weights.input_blocks())).max(GROUP).min(count);
         for first in (0..count).step_by(chunk) {
             self.block_by_block(first..(first + chunk).min(count), to);
         }
