@@ -1,19 +1,27 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
 mod align;
+mod bench;
 mod blend;
 mod convert;
 mod dataset;
 mod demo;
+mod eyes;
+mod faces;
 mod generate;
 mod grid;
 mod inspect;
+mod interpolate;
+mod interrupt;
 mod memory;
 mod numbers;
+mod photo;
 mod project;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod timing;
+mod train;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -39,9 +47,16 @@ enum Command {
     /// Render images from seeds or from projected latents
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
+    #[command(visible_alias = "mix")]
     StyleMix(style_mix::StyleMixArgs),
+    /// Render the way from one face to another
+    Interpolate(interpolate::InterpolateArgs),
+    /// Put characters in place of the faces of photos
+    Photo(photo::PhotoArgs),
     /// Find the latents whose image is nearest to a photo
     Project(project::ProjectArgs),
+    /// Train a generator, or tune one to new images
+    Train(train::TrainArgs),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
@@ -55,6 +70,8 @@ enum Command {
     Dataset(dataset::DatasetCommand),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
+    /// Say how fast this machine generates, projects and trains
+    Bench(bench::BenchArgs),
 }
 
 impl Cli {
@@ -64,17 +81,22 @@ impl Cli {
     /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
     pub fn run(self) -> Result<()> {
         memory::keep_freed_memory();
+        let _table = timing::Timing::from_environment();
         match self.command {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
+            Command::Interpolate(args) => args.run(),
+            Command::Photo(args) => args.run(),
             Command::Project(args) => args.run(),
+            Command::Train(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Demo(args) => args.run(),
+            Command::Bench(args) => args.run(),
         }
     }
 }
