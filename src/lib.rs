@@ -18,6 +18,7 @@
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
 
 pub mod align;
+pub mod bench;
 pub mod blend;
 pub mod chart;
 pub mod cli;

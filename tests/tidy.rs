@@ -26,7 +26,7 @@ const ACTS: &[&str] = &[
     "train",
     "metrics",
 ];
-const JOURNEYS: &[&str] = &["demo", "photo", "report"];
+const JOURNEYS: &[&str] = &["bench", "demo", "photo", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
 const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli")];

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
 mod align;
+mod bench;
 mod blend;
 mod convert;
 mod dataset;
@@ -19,6 +20,7 @@ mod project;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod timing;
 mod train;
 
 use std::io::{ErrorKind, Write};
@@ -68,6 +70,8 @@ enum Command {
     Dataset(dataset::DatasetCommand),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
+    /// Say how fast this machine generates, projects and trains
+    Bench(bench::BenchArgs),
 }
 
 impl Cli {
@@ -77,6 +81,7 @@ impl Cli {
     /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
     pub fn run(self) -> Result<()> {
         memory::keep_freed_memory();
+        let _table = timing::Timing::from_environment();
         match self.command {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
@@ -91,6 +96,7 @@ impl Cli {
             Command::Convert(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Demo(args) => args.run(),
+            Command::Bench(args) => args.run(),
         }
     }
 }
