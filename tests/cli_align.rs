@@ -232,9 +232,8 @@ fn check_whole_and_go_on(photos: &Path, out: &Path) {
 }
 
 #[cfg(unix)]
-fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill runs");
-    assert!(status.success(), "the work was over before it could be stopped");
+fn stop(child: &Child, signal: &str) {
+    assert!(support::signal(child, signal), "the work was over before it could be stopped");
 }
 
 #[cfg(unix)]
@@ -242,7 +241,7 @@ fn signal(child: &Child, name: &str) {
 fn ctrl_c_finishes_what_has_begun_and_the_same_command_goes_on() {
     let Some((_folder, photos, out)) = folders() else { return };
     let child = start_working(&photos, &out);
-    signal(&child, "-INT");
+    stop(&child, "INT");
     let output = child.wait_with_output().expect("it ends");
     fail(&output, 1, &["stopped after", "of 12 photos; the same command goes on from there"]);
     assert!(!files(&out).iter().any(|name| name.ends_with(".tmp")), "{:?}", files(&out));
@@ -254,7 +253,7 @@ fn ctrl_c_finishes_what_has_begun_and_the_same_command_goes_on() {
 fn a_killed_run_leaves_whole_files_and_a_journal_to_go_on_from() {
     let Some((_folder, photos, out)) = folders() else { return };
     let mut child = start_working(&photos, &out);
-    signal(&child, "-KILL");
+    stop(&child, "KILL");
     child.wait().expect("it ends");
     fs::write(out.join("faces/.toonify-half.tmp"), "what a kill may leave").expect("a file");
     check_whole_and_go_on(&photos, &out);

@@ -10,7 +10,8 @@ const LONG_FILES: &[(&str, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// The modules of the root package by layer; whatever is not named here is an error.
-const FOUNDATIONS: &[&str] = &["pixels", "store", "sheet", "chart", "events", "render", "latents", "eyes", "plot"];
+const FOUNDATIONS: &[&str] =
+    &["pixels", "store", "sheet", "chart", "events", "render", "latents", "eyes", "plot", "statistics"];
 const ACTS: &[&str] = &[
     "inspect",
     "convert",
@@ -23,6 +24,7 @@ const ACTS: &[&str] = &[
     "dataset",
     "project",
     "train",
+    "metrics",
 ];
 const JOURNEYS: &[&str] = &["demo", "photo", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];

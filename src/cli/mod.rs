@@ -19,6 +19,7 @@ mod project;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod train;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Command {
     Photo(photo::PhotoArgs),
     /// Find the latents whose image is nearest to a photo
     Project(project::ProjectArgs),
+    /// Train a generator, or tune one to new images
+    Train(train::TrainArgs),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
@@ -81,6 +84,7 @@ impl Cli {
             Command::Interpolate(args) => args.run(),
             Command::Photo(args) => args.run(),
             Command::Project(args) => args.run(),
+            Command::Train(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),

@@ -140,10 +140,17 @@ pub fn interrupt_after(words: &str, args: &[&str]) -> Output {
     }
     // What was announced begins.
     std::thread::sleep(std::time::Duration::from_secs(1));
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill runs").success());
+    assert!(signal(&child, "INT"), "it ended too early: {said}");
     stderr.read_to_string(&mut said).expect("UTF-8");
     let mut output = child.wait_with_output().expect("it ends");
     output.stderr = said.into_bytes();
     output
+}
+
+/// Sends a signal to a running command; false when it has ended already.
+#[cfg(unix)]
+pub fn signal(child: &std::process::Child, name: &str) -> bool {
+    // The shell's own `kill`: the program of that name is not on every machine.
+    let script = format!("kill -{name} {}", child.id());
+    Command::new("sh").args(["-c", &script]).status().expect("there is a shell").success()
 }
