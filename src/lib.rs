@@ -23,6 +23,7 @@ pub mod convert;
 pub mod dataset;
 pub mod demo;
 pub mod events;
+pub mod export;
 pub mod generate;
 pub mod grid;
 pub mod inspect;

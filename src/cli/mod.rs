@@ -5,6 +5,7 @@ mod blend;
 mod convert;
 mod dataset;
 mod demo;
+mod export;
 mod generate;
 mod grid;
 mod inspect;
@@ -54,6 +55,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
     Convert(convert::ConvertArgs),
+    /// Write a student or a generator as an ONNX file
+    Export(export::ExportArgs),
     /// Make, check, show or divide a training set
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
@@ -78,6 +81,7 @@ impl Cli {
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Demo(args) => args.run(),
         }
