@@ -10,12 +10,14 @@ const LONG_FILES: &[(&str, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// The modules of the root package by layer; whatever is not named here is an error.
-const FOUNDATIONS: &[&str] = &["pixels", "store", "sheet", "chart", "events", "render", "statistics"];
+const FOUNDATIONS: &[&str] =
+    &["pixels", "store", "sheet", "chart", "events", "render", "latents", "eyes", "plot", "statistics"];
 const ACTS: &[&str] = &[
     "inspect",
     "convert",
     "generate",
     "style_mix",
+    "interpolate",
     "blend",
     "grid",
     "align",

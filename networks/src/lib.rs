@@ -4,10 +4,13 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod augment;
 pub mod checkpoint;
+pub mod draws;
 pub mod error;
 pub mod grad;
 pub mod latent;
+pub mod losses;
 pub mod onnx;
 pub mod ops;
 pub mod optim;
@@ -16,6 +19,7 @@ pub mod pix2pix;
 pub mod projection;
 pub mod random;
 pub mod stylegan2;
+pub mod timing;
 pub mod tuning;
 
 pub use error::{Error, Result};

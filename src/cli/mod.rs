@@ -6,9 +6,12 @@ mod convert;
 mod dataset;
 mod demo;
 mod export;
+mod eyes;
+mod faces;
 mod generate;
 mod grid;
 mod inspect;
+mod interpolate;
 mod interrupt;
 mod memory;
 mod numbers;
@@ -17,6 +20,7 @@ mod project;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod train;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -42,11 +46,16 @@ enum Command {
     /// Render images from seeds or from projected latents
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
+    #[command(visible_alias = "mix")]
     StyleMix(style_mix::StyleMixArgs),
+    /// Render the way from one face to another
+    Interpolate(interpolate::InterpolateArgs),
     /// Put characters in place of the faces of photos
     Photo(photo::PhotoArgs),
     /// Find the latents whose image is nearest to a photo
     Project(project::ProjectArgs),
+    /// Train a generator, or tune one to new images
+    Train(train::TrainArgs),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
@@ -75,8 +84,10 @@ impl Cli {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
+            Command::Interpolate(args) => args.run(),
             Command::Photo(args) => args.run(),
             Command::Project(args) => args.run(),
+            Command::Train(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),

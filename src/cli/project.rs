@@ -6,11 +6,10 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use toonify_networks::projection::Space;
 
+use crate::cli::eyes::EyesArgs;
 use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::{Misuse, OutputArgs};
-use crate::project::{
-    self, EyesPlan, FilmKind, NoiseKept, ProjectPlan, ProjectedTarget, ProjectorPlan, Settings, Sight,
-};
+use crate::project::{self, FilmKind, NoiseKept, ProjectPlan, ProjectedTarget, ProjectorPlan, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,15 +72,8 @@ pub(crate) struct SearchArgs {
     /// Targets to search for at once
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// What makes images alike
-    #[arg(long, value_enum, default_value_t = SightArg::Auto)]
-    perception: SightArg,
-    /// Weights of SqueezeNet or VGG16
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Linear weights of LPIPS for them
-    #[arg(long, value_name = "FILE", requires = "weights")]
-    lpips: Option<PathBuf>,
+    #[command(flatten)]
+    eyes: EyesArgs,
     /// Class of a conditional network
     #[arg(long, value_name = "INDEX")]
     class: Option<usize>,
@@ -108,43 +100,13 @@ enum SpaceArg {
     WPlus,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum SightArg {
-    /// The checkpoint's discriminator, or pixels when it has none
-    Auto,
-    /// The checkpoint's discriminator
-    Discriminator,
-    /// SqueezeNet, with --weights
-    Squeezenet,
-    /// VGG16 from torchvision's state dict, with --weights
-    Vgg16,
-    /// Pixels at several scales
-    Pixel,
-}
-
 impl SearchArgs {
-    fn eyes(&self) -> Result<EyesPlan> {
-        let needs_weights = matches!(self.perception, SightArg::Squeezenet | SightArg::Vgg16);
-        if needs_weights != self.weights.is_some() {
-            let text = "--weights goes with --perception squeezenet or vgg16, and each of them needs it";
-            return Err(Misuse(text.to_owned()).into());
-        }
-        let sight = match self.perception {
-            SightArg::Auto => Sight::Auto,
-            SightArg::Discriminator => Sight::Discriminator,
-            SightArg::Squeezenet => Sight::Squeezenet,
-            SightArg::Vgg16 => Sight::Vgg16,
-            SightArg::Pixel => Sight::Pixel,
-        };
-        Ok(EyesPlan { sight, weights: self.weights.clone(), lpips: self.lpips.clone() })
-    }
-
     /// The plan for a network; without film, and the noise images are dropped.
     pub(crate) fn projector(self, network: PathBuf) -> Result<ProjectorPlan> {
         if self.num_steps == 0 || self.batch == Some(0) || self.patience == Some(0) {
             return Err(Misuse("--num-steps, --batch and --patience count from 1".to_owned()).into());
         }
-        let eyes = self.eyes()?;
+        let eyes = self.eyes.plan()?;
         let settings = Settings {
             num_steps: self.num_steps,
             seed: self.seed,

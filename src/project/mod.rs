@@ -3,7 +3,6 @@
 //! One target is one folder. It is finished when its `project.json` is there, which is written last; a run that was
 //! stopped goes on with the first target that is not finished.
 
-mod eyes;
 mod film;
 mod plan;
 mod projector;
@@ -16,7 +15,6 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail, ensure};
 
-pub use eyes::{Eyes, EyesPlan, Sight};
 pub use film::FilmKind;
 pub use plan::{NoiseKept, ProjectPlan, ProjectorPlan, Settings};
 pub use projector::{Projector, Unreadable};

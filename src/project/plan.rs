@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use toonify_networks::projection::Space;
 use toonify_networks::stylegan2::Resolution;
 
-use crate::project::{EyesPlan, FilmKind};
+use crate::eyes::EyesPlan;
+use crate::project::FilmKind;
 
 /// What to project; nothing is left to ask.
 #[derive(Clone, Debug)]

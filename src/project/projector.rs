@@ -10,11 +10,12 @@ use toonify_networks::stylegan2::Generator;
 
 use crate::chart::Line;
 use crate::events::{Event, Sink};
+use crate::eyes;
 use crate::project::record::{self, Identity, Projected, ProjectedTarget, Record};
 use crate::project::search::{self, Bench, Ending, Found, Progress};
 use crate::project::target::{Target, Task};
 use crate::project::tune::Workshop;
-use crate::project::{ProjectorPlan, Settings, eyes, film};
+use crate::project::{ProjectorPlan, Settings, film};
 use crate::render;
 use crate::store::checkpoint::CheckpointFile;
 use crate::store::folder;

@@ -13,11 +13,12 @@ use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{Generator, Noise};
 
 use crate::events::{Event, Sink};
+use crate::eyes::Eyes;
 use crate::pixels::{self, Rounding};
 use crate::project::film::{FilmKind, Frames};
 use crate::project::record::mse;
 use crate::project::target::Target;
-use crate::project::{Eyes, Likeness, Settings};
+use crate::project::{Likeness, Settings};
 
 /// What all searches of one run need.
 pub struct Bench {

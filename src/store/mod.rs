@@ -15,3 +15,4 @@ pub mod photo;
 pub mod picture;
 pub mod shared_file;
 pub mod student;
+pub mod tensors;
