@@ -18,6 +18,7 @@
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
 
 pub mod align;
+pub mod apply;
 pub mod blend;
 pub mod chart;
 pub mod cli;
@@ -32,6 +33,7 @@ pub mod grid;
 pub mod inspect;
 pub mod interpolate;
 pub mod latents;
+pub mod pairs;
 pub mod photo;
 pub mod pixels;
 pub mod plot;

@@ -26,14 +26,12 @@ const ACTS: &[&str] = &[
     "train",
     "export",
     "pairs",
-    "distill",
-    "apply",
     "metrics",
 ];
-const JOURNEYS: &[&str] = &["demo", "photo", "report"];
+const JOURNEYS: &[&str] = &["demo", "photo", "distill", "apply", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
-const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli")];
+const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli"), ("apply", "photo")];
 
 /// Files that may hold a loop over training steps.
 const STEP_LOOPS: &[&str] = &["src/train/fit.rs", "src/project/search.rs"];

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
 mod align;
+mod apply;
 mod blend;
 mod convert;
 mod dataset;
@@ -15,6 +16,7 @@ mod interpolate;
 mod interrupt;
 mod memory;
 mod numbers;
+mod pairs;
 mod photo;
 mod project;
 mod style_mix;
@@ -64,6 +66,10 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
     Convert(convert::ConvertArgs),
+    /// Make pairs of images for a student from two models
+    Pairs(pairs::PairsArgs),
+    /// Translate pictures, videos or raw frames with a student
+    Apply(apply::ApplyArgs),
     /// Write a student or a generator as an ONNX file
     Export(export::ExportArgs),
     /// Make, check, show or divide a training set
@@ -92,6 +98,8 @@ impl Cli {
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Pairs(args) => args.run(),
+            Command::Apply(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Demo(args) => args.run(),
