@@ -25,6 +25,7 @@ pub mod cli;
 pub mod convert;
 pub mod dataset;
 pub mod demo;
+pub mod distill;
 pub mod events;
 pub mod export;
 pub mod eyes;

@@ -6,6 +6,7 @@ mod blend;
 mod convert;
 mod dataset;
 mod demo;
+mod distill;
 mod export;
 mod eyes;
 mod faces;
@@ -68,6 +69,8 @@ enum Command {
     Convert(convert::ConvertArgs),
     /// Make pairs of images for a student from two models
     Pairs(pairs::PairsArgs),
+    /// Train a student on pairs of images
+    Distill(distill::DistillArgs),
     /// Translate pictures, videos or raw frames with a student
     Apply(apply::ApplyArgs),
     /// Write a student or a generator as an ONNX file
@@ -99,6 +102,7 @@ impl Cli {
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::Pairs(args) => args.run(),
+            Command::Distill(args) => args.run(),
             Command::Apply(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
