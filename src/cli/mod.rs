@@ -1,11 +1,14 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
 mod align;
+mod apply;
 mod bench;
 mod blend;
 mod convert;
 mod dataset;
 mod demo;
+mod distill;
+mod export;
 mod eyes;
 mod faces;
 mod generate;
@@ -15,6 +18,7 @@ mod interpolate;
 mod interrupt;
 mod memory;
 mod numbers;
+mod pairs;
 mod photo;
 mod project;
 mod style_mix;
@@ -65,6 +69,14 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
     Convert(convert::ConvertArgs),
+    /// Make pairs of images for a student from two models
+    Pairs(pairs::PairsArgs),
+    /// Train a student on pairs of images
+    Distill(distill::DistillArgs),
+    /// Translate pictures, videos or raw frames with a student
+    Apply(apply::ApplyArgs),
+    /// Write a student or a generator as an ONNX file
+    Export(export::ExportArgs),
     /// Make, check, show or divide a training set
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
@@ -94,6 +106,10 @@ impl Cli {
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Pairs(args) => args.run(),
+            Command::Distill(args) => args.run(),
+            Command::Apply(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Demo(args) => args.run(),
             Command::Bench(args) => args.run(),
