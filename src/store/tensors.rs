@@ -117,8 +117,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
         let tensor = Tensor::new(&[[1f32, f32::MIN_POSITIVE], [f32::NAN, -0.0]], &Device::Cpu).unwrap();
-        let entries =
-            [Entry::tensor("t".into(), &tensor), Entry::numbers("n".into(), &[0.1, 0.2, 0.3]), Entry::numbers("e".into(), &[])];
+        let entries = [
+            Entry::tensor("t".into(), &tensor),
+            Entry::numbers("n".into(), &[0.1, 0.2, 0.3]),
+            Entry::numbers("e".into(), &[]),
+        ];
         write(&path, &json!({ "kimg": 0.1 }), &entries).unwrap();
         (folder, path)
     }

@@ -192,7 +192,10 @@ mod tests {
     fn check(named: Named, (px, gpus): (usize, u64), batch: (u64, u64, usize), gamma: f64, half_life: f64) {
         let found = named.resolve(Resolution::new(px).unwrap(), gpus);
         assert_eq!((found.batch_size, found.batch_size / found.ref_gpus, found.mbstd_group), batch, "{named:?} {px}");
-        assert!((found.gamma - gamma).abs() < 1e-12 && (found.ema.half_life_kimg - half_life).abs() < 1e-12, "{found:?}");
+        assert!(
+            (found.gamma - gamma).abs() < 1e-12 && (found.ema.half_life_kimg - half_life).abs() < 1e-12,
+            "{found:?}"
+        );
     }
 
     #[test]

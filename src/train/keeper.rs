@@ -20,8 +20,6 @@ use crate::train::tally::Tally;
 
 /// Thousands of images in a tick.
 const KIMG_PER_TICK: u64 = 4;
-/// At least so often the state is saved, so that a killed run loses no more.
-const SAVE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Generated images that differ among themselves by less than this share of what real ones do are all alike.
 const ALIKE: f64 = 0.1;
 
@@ -52,6 +50,7 @@ pub struct Pictures {
 struct Saved {
     at: Progress,
     when: Instant,
+    every: Duration,
 }
 
 /// What a keeper needs of the run.
@@ -64,6 +63,8 @@ pub struct Run<'a> {
     pub provenance: Provenance,
     /// What it shows.
     pub pictures: Pictures,
+    /// How often its state is saved.
+    pub save_every: Duration,
 }
 
 impl<'a> Keeper<'a> {
@@ -88,7 +89,7 @@ impl<'a> Keeper<'a> {
             sink,
             tick,
             tally: state.map(|state| state.tally.clone()).unwrap_or_default(),
-            saved: Saved { at, when: Instant::now() },
+            saved: Saved { at, when: Instant::now(), every: run.save_every },
             told: BTreeSet::new(),
         })
     }
@@ -105,7 +106,7 @@ impl<'a> Keeper<'a> {
         let run = (self.settings, &self.provenance);
         let state = State::of(trainee, run, (at, self.tick), &self.tally);
         snapshot::save(&self.folder.state(), trainee, &state)?;
-        self.saved = Saved { at, when: Instant::now() };
+        self.saved = Saved { at, when: Instant::now(), ..self.saved };
         Ok(())
     }
 
@@ -121,14 +122,28 @@ impl<'a> Keeper<'a> {
         self.tick = Tick { number: self.tick.number + 1, images: at.images };
         self.tally = Tally::default();
         if due {
-            self.write_snapshot(trainee, at)?;
+            let result = self.write_snapshot(trainee, at);
+            if done {
+                return result;
+            }
+            self.put_up_with(result);
         }
         Ok(())
     }
 
+    /// A file that could not be written is no reason to lose what was learnt: the next attempt may succeed, and the last
+    /// good state is still there.
+    fn put_up_with(&mut self, result: Result<()>) {
+        if let Err(error) = result {
+            self.sink.event(&Event::Warning(format!("{error:#}; the training goes on, the last good state is kept")));
+            self.saved.when = Instant::now();
+        }
+    }
+
     fn write_snapshot(&mut self, trainee: &Trainee, at: Progress) -> Result<()> {
         let kimg = at.images / 1000;
-        let spread = self.pictures.grid.write_fakes(trainee.average(), trainee.generator_config(), &self.folder.fakes(kimg))?;
+        let spread =
+            self.pictures.grid.write_fakes(trainee.average(), trainee.generator_config(), &self.folder.fakes(kimg))?;
         let provenance = Provenance { augment_p: Some(f64::from(trainee.augmenter().p())), ..self.provenance.clone() };
         let path = self.folder.network(kimg);
         checkpoint::write(&path, &trainee.checkpoint(provenance)?, Format::Toonify)?;
@@ -161,7 +176,9 @@ impl<'a> Keeper<'a> {
             duration(pace.total_seconds),
             pace.seconds_per_kimg
         );
-        for (name, short) in [("Loss/G/loss", "G"), ("Loss/D/loss", "D"), ("Loss/r1_penalty", "r1"), ("Loss/signs/real", "signs")] {
+        for (name, short) in
+            [("Loss/G/loss", "G"), ("Loss/D/loss", "D"), ("Loss/r1_penalty", "r1"), ("Loss/signs/real", "signs")]
+        {
             if let Some(mean) = self.tally.mean(name) {
                 text.push_str(&format!(" {short} {mean:<7.3}"));
             }
@@ -184,8 +201,9 @@ impl Watch<Trainee> for Keeper<'_> {
         if self.stop.load(Ordering::Relaxed) {
             return Ok(Flow::Stop);
         }
-        if self.saved.when.elapsed() >= SAVE_EVERY {
-            self.save(trainee, at)?;
+        if !done && self.saved.when.elapsed() >= self.saved.every {
+            let result = self.save(trainee, at);
+            self.put_up_with(result);
         }
         Ok(Flow::Continue)
     }

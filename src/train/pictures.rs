@@ -9,7 +9,7 @@ use image::RgbImage;
 use toonify_networks::draws::Draws;
 use toonify_networks::grad::Dual;
 use toonify_networks::random::RandomState;
-use toonify_networks::stylegan2::{Generator, GeneratorConfig, Noise, Parameters, Layer};
+use toonify_networks::stylegan2::{Generator, GeneratorConfig, Layer, Noise, Parameters};
 
 use crate::pixels::{self, Rounding};
 use crate::sheet;

@@ -82,10 +82,7 @@ impl State {
 /// # Errors
 /// When a network holds numbers that are not finite, and when the file cannot be written; an older file stays then.
 pub fn save(path: &Path, trainee: &Trainee, state: &State) -> Result<()> {
-    let moments = [
-        moments("G", trainee.generator()),
-        moments("D", trainee.discriminator()),
-    ];
+    let moments = [moments("G", trainee.generator()), moments("D", trainee.discriminator())];
     let average = named("G_ema", trainee.average());
     let networks = [named("G", trainee.generator().0), named("D", trainee.discriminator().0), average];
     for (name, tensor) in networks.iter().flatten() {
@@ -149,7 +146,8 @@ pub fn load(path: &Path) -> Result<Saved> {
             let tensor = tensors.remove(&format!("{name}.{which}"));
             Ok(tensor.with_context(|| format!("`{name}.{which}` is missing"))?.to_vec1()?)
         };
-        let remembered = Moments { first: take("first").with_context(shown)?, second: take("second").with_context(shown)?, steps };
+        let remembered =
+            Moments { first: take("first").with_context(shown)?, second: take("second").with_context(shown)?, steps };
         moments.insert(name, remembered);
     }
     Ok(Saved { state, checkpoint, moments })
