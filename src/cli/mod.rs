@@ -60,7 +60,7 @@ enum Command {
     /// Find the latents whose image is nearest to a photo
     Project(project::ProjectArgs),
     /// Train a generator, or tune one to new images
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
