@@ -32,6 +32,7 @@ bench: setup ## time the operators and the generator
 pictures: setup ## render the pictures of docs/blending.md: BASE= TUNED= CHARACTERS= PHOTOS=
 	cargo build --release
 	TOONIFY=target/release/toonify tools/pictures.sh "$(BASE)" "$(TUNED)" "$(CHARACTERS)" "$(PHOTOS)" docs/pictures
+
 test-onnx: setup ## run exported files in tract and in onnxruntime, and race the student against onnxruntime
 	cargo test -p toonify-verify
 	@tools/test-onnx.sh
