@@ -31,3 +31,4 @@ pub mod render;
 pub mod sheet;
 pub mod store;
 pub mod style_mix;
+pub mod train;

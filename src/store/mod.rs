@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod folder;
 pub mod json;
 pub mod latents;
+pub mod models;
 pub mod page;
 pub mod photo;
 pub mod picture;
