@@ -2,4 +2,5 @@
 //!
 //! [`plan`] turns what was typed into decisions, as the published trainer does.
 
+pub mod needs;
 pub mod plan;
