@@ -7,9 +7,10 @@
 //! 5. [`align`]: photos to FFHQ-framed faces;
 //! 6. [`dataset`]: training sets, made, checked, shown and divided;
 //! 7. [`project`]: photos to latents;
-//! 8. [`blend`]: two generators to one;
-//! 9. [`grid`]: latents through every blend of two generators;
-//! 10. [`demo`]: a blend grid from nothing.
+//! 8. [`train`]: images to a generator;
+//! 9. [`blend`]: two generators to one;
+//! 10. [`grid`]: latents through every blend of two generators;
+//! 11. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.

@@ -1,5 +1,6 @@
 //! Adam (Kingma and Ba 2015, algorithm 1), in place and in one pass over each variable.
 
+mod average;
 mod learner;
 
 use std::cell::RefCell;
@@ -10,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
+pub use average::follow;
 pub use learner::{Learner, Stepped};
 
 /// Adam's constants; the learning rate comes with every step.

@@ -11,7 +11,7 @@ use crate::dataset::{Labels, Mirror, Reader, Selection};
 use crate::store::models::ModelFolders;
 use crate::train::needs;
 use crate::train::plan::options::Options;
-use crate::train::plan::{self, DataFacts, TrainPlan};
+use crate::train::plan::{self, DataFacts, Resolved};
 use options::TrainOptions;
 
 const EXAMPLES: &str = "\
@@ -71,7 +71,7 @@ struct Announced<'a> {
 }
 
 /// Prints the plan as the published trainer does.
-fn announce(plan: &TrainPlan, run_folder: &std::path::Path, output: &OutputArgs) -> Result<()> {
+fn announce(plan: &Resolved, run_folder: &std::path::Path, output: &OutputArgs) -> Result<()> {
     let announced = Announced { run_folder, options: plan.published_options() };
     let options = serde_json::to_string_pretty(&announced.options)?;
     let lines = ["Training options:", &options, "", &plan.announcement(run_folder), "Dry run; exiting."];

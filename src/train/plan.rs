@@ -52,7 +52,7 @@ pub struct DataFacts {
 
 /// All decisions about one training.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TrainPlan {
+pub struct Resolved {
     /// What was typed.
     pub options: Options,
     /// Name of the run, without its number.
@@ -150,7 +150,7 @@ pub enum Start {
 pub fn resolve(
     options: &Options,
     data: impl FnOnce() -> Result<DataFacts, anyhow::Error>,
-) -> Result<TrainPlan, PlanError> {
+) -> Result<Resolved, PlanError> {
     let gpus = usize::try_from(options.gpus).unwrap_or(0);
     require(gpus.is_power_of_two(), "--gpus must be a power of two")?;
     let snapshot_ticks = at_least_1(options.snap, "--snap must be at least 1")?;
@@ -171,7 +171,7 @@ pub fn resolve(
     let workers = at_least_1(options.machine.workers, "--workers must be at least 1")?;
     widths(options, &mut base, &mut description)?;
     let (generator, discriminator) = networks::configs(options, &base, &facts)?;
-    Ok(TrainPlan {
+    Ok(Resolved {
         options: options.clone(),
         description: description.finish(),
         gpus,

@@ -1,7 +1,10 @@
 //! The probability of augmentation, and its control by how much the discriminator overfits.
 
+use serde::{Deserialize, Serialize};
+
 /// How the probability p is set.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Probability {
     /// No augmentation.
     None,
@@ -13,7 +16,7 @@ pub enum Probability {
 
 /// Adaptive discriminator augmentation: p grows while the discriminator is too sure of the training images (Karras et
 /// al. 2020, section 3.1, with the overfitting heuristic r_t).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adaptive {
     /// The mean sign of the discriminator's output for reals that is aimed at.
     pub target: f64,
@@ -27,9 +30,9 @@ impl Adaptive {
     /// The published control: every 4 steps, 500 kimg from 0 to 1, target 0.6.
     pub const PUBLISHED: Adaptive = Adaptive { target: 0.6, interval: 4, speed_kimg: 500.0 };
 
-    /// Whether p changes after this step, counted from 0.
-    pub fn is_due(&self, step: u64) -> bool {
-        step.is_multiple_of(self.interval.max(1) as u64)
+    /// Whether p changes when so many steps are done.
+    pub fn is_due(&self, steps: u64) -> bool {
+        steps > 0 && steps.is_multiple_of(self.interval.max(1) as u64)
     }
 
     /// The next p, given the mean sign over all reals since the last change and the images of a step. There is no upper
@@ -65,8 +68,8 @@ mod tests {
     }
 
     #[test]
-    fn p_changes_at_the_first_step_and_every_fourth() {
-        let due: Vec<u64> = (0..10).filter(|&step| Adaptive::PUBLISHED.is_due(step)).collect();
-        assert_eq!(due, [0, 4, 8]);
+    fn p_changes_after_every_fourth_step() {
+        let due: Vec<u64> = (0..10).filter(|&steps| Adaptive::PUBLISHED.is_due(steps)).collect();
+        assert_eq!(due, [4, 8]);
     }
 }

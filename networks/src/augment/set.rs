@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
 /// One kind of change, in the order in which they are applied.
@@ -135,7 +137,8 @@ impl Range {
 /// How likely each transformation is, as a multiple of p, and how far it goes.
 ///
 /// As text it is the name of a set (`bgc`) or a list (`scale=1,xflip=1,noise=0.5`); `Display` and `FromStr` are inverse.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AugmentSet {
     multipliers: [f64; Transformation::ALL.len()],
     ranges: [f64; Range::TABLE.len()],
@@ -239,6 +242,20 @@ fn checked(name: &'static str, value: f64) -> Result<f64> {
         return Ok(value);
     }
     Err(Error::value(name, value, "a number of at least 0"))
+}
+
+impl TryFrom<String> for AugmentSet {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<AugmentSet> for String {
+    fn from(set: AugmentSet) -> String {
+        set.to_string()
+    }
 }
 
 impl FromStr for AugmentSet {

@@ -7,12 +7,12 @@ use toonify_networks::augment::{AugmentSet, Probability};
 
 use crate::store::models::Source;
 use crate::train::plan::options::Config;
-use crate::train::plan::{DataPlan, Learning, Metric, Start, TrainPlan};
+use crate::train::plan::{DataPlan, Learning, Metric, Resolved, Start};
 
 /// What the published trainer measures unless it is told otherwise.
 const DEFAULT_METRICS: [&str; 1] = ["fid50k_full"];
 
-impl TrainPlan {
+impl Resolved {
     /// The plan as the published trainer writes it to `training_options.json`; what only ours knows is left out.
     pub fn published_options(&self) -> Value {
         let metrics = match &self.metrics {
@@ -110,7 +110,7 @@ impl TrainPlan {
     }
 }
 
-impl TrainPlan {
+impl Resolved {
     fn loss_kwargs(&self) -> Value {
         let mut kwargs = json!({"class_name": "training.loss.StyleGAN2Loss", "r1_gamma": self.learning.gamma});
         if self.options.config == Config::Cifar {
