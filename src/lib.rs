@@ -29,6 +29,7 @@ pub mod inspect;
 pub mod pixels;
 pub mod project;
 pub mod render;
+pub mod report;
 pub mod sheet;
 pub mod store;
 pub mod style_mix;

@@ -11,6 +11,7 @@ mod inspect;
 mod memory;
 mod numbers;
 mod project;
+mod report;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
@@ -55,7 +56,9 @@ enum Command {
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
     /// Train a generator, or tune one to other images
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
+    /// Make curves, a page and a film from the folder of a training
+    Report(report::ReportArgs),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
 }
@@ -78,6 +81,7 @@ impl Cli {
             Command::Convert(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Train(args) => args.run(),
+            Command::Report(args) => args.run(),
             Command::Demo(args) => args.run(),
         }
     }

@@ -128,14 +128,14 @@ impl<'a> Studio<'a> {
         record::reopen(folder)?;
         let (mut record, image) = Record::of(self.identity, target, (&found, &self.bench))?;
         record::write_projection(target, &found, &image, self.plan.settings.noise)?;
-        let mut losses = vec![Line { name: "search".to_owned(), values: found.losses }];
+        let mut losses = vec![Line::by_step("search", &found.losses)];
         let mut frames = found.frames;
         if self.plan.settings.tune_steps > 0 {
             let workshop = Workshop { bench: &self.bench, checkpoint: &self.checkpoint, settings: &self.plan.settings };
             let tuned = workshop.tune(target, &found.ws, (self.plan.film, &mut frames), (progress, sink))?;
             tuned.write(folder, self.identity)?;
             record.tuned = Some(tuned.summary());
-            losses.push(Line { name: "pivotal tuning".to_owned(), values: tuned.losses });
+            losses.push(Line::by_step("pivotal tuning", &tuned.losses));
         }
         film::write(folder, self.plan.film, &frames, sink)?;
         record::write_chart(folder, losses)?;

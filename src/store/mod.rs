@@ -5,6 +5,7 @@ pub mod atomic;
 pub mod bundle;
 pub mod bundle_writer;
 pub mod checkpoint;
+pub mod event_file;
 pub mod folder;
 pub mod json;
 pub mod latents;

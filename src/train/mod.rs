@@ -11,3 +11,4 @@ pub mod profile;
 pub mod recipes;
 pub mod schedule;
 pub mod tally;
+pub mod tensorboard;
