@@ -44,6 +44,8 @@ enum Command {
     StyleMix(style_mix::StyleMixArgs),
     /// Find the latents whose image is nearest to a photo
     Project(project::ProjectArgs),
+    /// Train a generator, or tune one to new images
+    Train(Box<train::TrainArgs>),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
@@ -55,8 +57,6 @@ enum Command {
     /// Make, check, show or divide a training set
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
-    /// Train a generator, or tune one to other images
-    Train(Box<train::TrainArgs>),
     /// Make curves, a page and a film from the folder of a training
     Report(report::ReportArgs),
     /// Make a tiny pair of networks and render their blend grid
@@ -75,12 +75,12 @@ impl Cli {
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
             Command::Project(args) => args.run(),
+            Command::Train(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::Dataset(command) => command.run(),
-            Command::Train(args) => args.run(),
             Command::Report(args) => args.run(),
             Command::Demo(args) => args.run(),
         }

@@ -14,3 +14,4 @@ pub mod page;
 pub mod photo;
 pub mod picture;
 pub mod shared_file;
+pub mod tensors;

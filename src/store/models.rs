@@ -48,7 +48,7 @@ impl PublishedModel {
 
 /// Where a checkpoint comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum Origin {
     /// By its name.
     Published(PublishedModel),
     /// By its address.
@@ -58,13 +58,13 @@ pub enum Source {
 }
 
 /// Understands a name, an address or a path.
-pub fn source(text: &str) -> Source {
+pub fn origin(text: &str) -> Origin {
     if let Some(model) = PUBLISHED_MODELS.into_iter().find(|model| model.name == text) {
-        return Source::Published(model);
+        return Origin::Published(model);
     }
     match text.split_once("://") {
-        Some(("http" | "https", _)) => Source::Url(text.to_owned()),
-        _ => Source::File(PathBuf::from(text)),
+        Some(("http" | "https", _)) => Origin::Url(text.to_owned()),
+        _ => Origin::File(PathBuf::from(text)),
     }
 }
 
@@ -116,23 +116,23 @@ impl ModelFolders {
     }
 }
 
-/// The file of a source on this machine, downloaded if it has to be.
+/// The file of an origin on this machine, downloaded if it has to be.
 ///
 /// # Errors
 /// When there is no such file, or it cannot be downloaded; the message then says where to put it.
-pub fn locate(source: &Source, folders: &ModelFolders, sink: &mut dyn Sink) -> Result<PathBuf> {
-    match source {
-        Source::File(path) => {
+pub fn locate(origin: &Origin, folders: &ModelFolders, sink: &mut dyn Sink) -> Result<PathBuf> {
+    match origin {
+        Origin::File(path) => {
             let hint = || PUBLISHED_MODELS.map(|model| model.name).join(", ");
             ensure!(path.exists(), "no such file: `{}` (published by name: {})", path.display(), hint());
             Ok(path.clone())
         }
-        Source::Url(url) => {
+        Origin::Url(url) => {
             let name = url.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
             ensure!(is_plain_name(name), "`{url}` does not end with the name of a file");
             locate_or_fetch(url, name, (folders, sink))
         }
-        Source::Published(model) => locate_or_fetch(&model.url(), model.file_name, (folders, sink)),
+        Origin::Published(model) => locate_or_fetch(&model.url(), model.file_name, (folders, sink)),
     }
 }
 
