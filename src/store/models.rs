@@ -6,7 +6,7 @@
 mod download;
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
@@ -110,9 +110,9 @@ impl ModelFolders {
         paths.filter(is_it).find(|path| path.is_file())
     }
 
-    /// Where a file that is missing should be put.
+    /// Where a file that is missing should be put: a folder of the user's that is there, or the cache.
     pub fn place_for(&self, file_name: &str) -> PathBuf {
-        self.own.first().unwrap_or(&self.cache).join(file_name)
+        self.own.iter().find(|folder| folder.is_dir()).unwrap_or(&self.cache).join(file_name)
     }
 }
 
@@ -147,12 +147,10 @@ fn locate_or_fetch(url: &str, file_name: &str, (folders, sink): (&ModelFolders, 
     }
     let target = folders.cache.join(file_name);
     let downloaded = fetch(url, &target, sink).map_err(|error| {
-        let (place, cache) = (folders.place_for(file_name), &folders.cache);
-        error.context(format!(
-            "cannot download `{url}`\n  hint: download it elsewhere and put it at `{}` or into `{}`",
-            place.display(),
-            Path::display(cache)
-        ))
+        let place = folders.place_for(file_name);
+        let text =
+            format!("cannot download `{url}`\n  hint: download it elsewhere and put it at `{}`", place.display());
+        error.context(text)
     })?;
     sink.event(&Event::Note(format!("{file_name}: sha256 {}", downloaded.sha256)));
     Ok(target)
