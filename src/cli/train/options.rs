@@ -154,7 +154,7 @@ struct MachineArgs {
     /// Accepted and written down; changes nothing here
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = switch)]
     allow_tf32: Switch,
-    /// Threads that read images
+    /// Accepted and written down; images are read by all threads here
     #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true)]
     workers: i64,
 }
