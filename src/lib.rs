@@ -1,16 +1,18 @@
 //! The workflows of toonify, a StyleGAN2 toonify and model-blending workbench, in reading order:
 //!
 //! 1. [`inspect`]: what a checkpoint file is and holds;
-//! 2. [`convert`]: any checkpoint file to another kind;
-//! 3. [`generate`]: seeds or projected latents to images;
-//! 4. [`style_mix`]: layers of one face on another;
-//! 5. [`align`]: photos to FFHQ-framed faces;
-//! 6. [`dataset`]: training sets, made, checked, shown and divided;
-//! 7. [`project`]: photos to latents;
-//! 8. [`train`]: images to a generator;
-//! 9. [`blend`]: two generators to one;
-//! 10. [`grid`]: latents through every blend of two generators;
-//! 11. [`demo`]: a blend grid from nothing.
+//! 1. [`convert`]: any checkpoint file to another kind;
+//! 1. [`generate`]: seeds or projected latents to images;
+//! 1. [`style_mix`]: layers of one face on another;
+//! 1. [`interpolate`]: the ways between faces;
+//! 1. [`align`]: photos to FFHQ-framed faces;
+//! 1. [`dataset`]: training sets, made, checked, shown and divided;
+//! 1. [`project`]: photos to latents;
+//! 1. [`train`]: images to a generator;
+//! 1. [`blend`]: two generators to one;
+//! 1. [`grid`]: latents through every blend of two generators;
+//! 1. [`photo`]: photos to the same photos with characters in place of the faces;
+//! 1. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
@@ -23,14 +25,20 @@ pub mod convert;
 pub mod dataset;
 pub mod demo;
 pub mod events;
+pub mod eyes;
 pub mod generate;
 pub mod grid;
 pub mod inspect;
+pub mod interpolate;
+pub mod latents;
+pub mod photo;
 pub mod pixels;
+pub mod plot;
 pub mod project;
 pub mod render;
 pub mod report;
 pub mod sheet;
+pub mod statistics;
 pub mod store;
 pub mod style_mix;
 pub mod train;

@@ -11,31 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use zip::ZipArchive;
 
-fn toonify(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_toonify")).args(args).output().expect("the binary runs")
-}
+mod support;
 
-fn succeed(args: &[&str]) -> String {
-    let output = toonify(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-/// The command ends with `code` and an error that contains every one of `words`; nothing panics.
-fn fail(args: &[&str], code: i32, words: &[&str]) -> Output {
-    let output = toonify(args);
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
-    assert!(!error.contains("panicked"), "{args:?}: {error}");
-    for word in words {
-        assert!(error.contains(word), "{args:?} does not say `{word}`: {error}");
-    }
-    output
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("temporary folders have UTF-8 names")
-}
+use support::{fail, succeed, text, toonify};
 
 fn reference() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/dataset")
@@ -403,4 +381,34 @@ fn misuse_ends_with_code_2() {
     fail(&with(&["--max-images", "0"]), 2, &["--max-images"]);
     fail(&with(&["--resize-filter", "cubic"]), 2, &["box", "lanczos"]);
     assert!(!Path::new("never-made").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (source, dest) = (folder.path().join("in"), folder.path().join("sets"));
+    let noisy = RgbImage::from_fn(1024, 1024, |x, y| Rgb([(x * y) as u8, (x ^ y) as u8, (x + 3 * y) as u8]));
+    support::save(&noisy, source.join("0.png"));
+    std::fs::create_dir(&dest).expect("a folder");
+    for i in 1..400 {
+        std::fs::hard_link(source.join("0.png"), source.join(format!("{i}.png"))).expect("a link");
+    }
+    for name in ["set.zip", "set"] {
+        let made = dest.join(name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
+        command.args(["dataset", "build", "--source", text(&source), "--dest", text(&made)]);
+        let child = command.stderr(std::process::Stdio::piped()).spawn().expect("the binary runs");
+        let start = std::time::Instant::now();
+        while std::fs::read_dir(&dest).expect("the folder").next().is_none() {
+            assert!(start.elapsed().as_secs() < 60, "nothing is begun");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill runs").success());
+        let output = child.wait_with_output().expect("it ends");
+        support::check_failed(&output, 1, &["stopped: ", text(&made), "was not made"]);
+        assert_eq!(support::files(&dest), [""; 0]);
+        assert_eq!(std::fs::read_dir(&dest).expect("the folder").count(), 0);
+    }
 }

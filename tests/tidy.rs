@@ -10,10 +10,23 @@ const LONG_FILES: &[(&str, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// The modules of the root package by layer; whatever is not named here is an error.
-const FOUNDATIONS: &[&str] = &["pixels", "store", "sheet", "chart", "events", "render"];
-const ACTS: &[&str] =
-    &["inspect", "convert", "generate", "style_mix", "blend", "grid", "align", "dataset", "project", "train"];
-const JOURNEYS: &[&str] = &["demo", "report"];
+const FOUNDATIONS: &[&str] =
+    &["pixels", "store", "sheet", "chart", "events", "render", "latents", "eyes", "plot", "statistics"];
+const ACTS: &[&str] = &[
+    "inspect",
+    "convert",
+    "generate",
+    "style_mix",
+    "interpolate",
+    "blend",
+    "grid",
+    "align",
+    "dataset",
+    "project",
+    "train",
+    "metrics",
+];
+const JOURNEYS: &[&str] = &["demo", "photo", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
 const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli")];

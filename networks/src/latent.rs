@@ -44,6 +44,25 @@ impl Z {
         Ok(Z(Tensor::from_vec(drawn, (seeds.len(), z_dim), device)?))
     }
 
+    /// Interpolates along the great circle from these latents to `other`, `t` for each; results have length 1
+    /// (Shoemake 1985; the published path length metric interpolates so).
+    ///
+    /// # Errors
+    /// [`Error::Value`] when there are not as many `t` as latents, candle's error when the latents are not equally many.
+    pub fn slerp(&self, other: &Z, t: &[f64]) -> Result<Z> {
+        if t.len() != self.0.dim(0)? {
+            return Err(Error::value("number of t", t.len(), self.0.dim(0)?));
+        }
+        let of_length_one = |x: &Tensor| -> Result<Tensor> { Ok(x.broadcast_div(&x.sqr()?.sum_keepdim(1)?.sqrt()?)?) };
+        let (a, b) = (of_length_one(&self.0)?, of_length_one(&other.0)?);
+        let cosine = (&a * &b)?.sum_keepdim(1)?; // [N, 1]
+        let across = of_length_one(&(b - a.broadcast_mul(&cosine)?)?)?;
+        let cosines: Vec<f64> = cosine.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?;
+        let angles = cosines.iter().zip(t).map(|(cosine, t)| t * cosine.clamp(-1.0, 1.0).acos()).collect();
+        let angles = Tensor::from_vec(angles, (t.len(), 1), a.device())?.to_dtype(a.dtype())?;
+        Ok(Z(of_length_one(&(a.broadcast_mul(&angles.cos()?)? + across.broadcast_mul(&angles.sin()?)?)?)?))
+    }
+
     /// The numbers, `[N, z_dim]`.
     pub fn tensor(&self) -> &Tensor {
         &self.0

@@ -5,11 +5,16 @@ mod blend;
 mod convert;
 mod dataset;
 mod demo;
+mod eyes;
+mod faces;
 mod generate;
 mod grid;
 mod inspect;
+mod interpolate;
+mod interrupt;
 mod memory;
 mod numbers;
+mod photo;
 mod project;
 mod report;
 mod style_mix;
@@ -41,7 +46,12 @@ enum Command {
     /// Render images from seeds or from projected latents
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
+    #[command(visible_alias = "mix")]
     StyleMix(style_mix::StyleMixArgs),
+    /// Render the way from one face to another
+    Interpolate(interpolate::InterpolateArgs),
+    /// Put characters in place of the faces of photos
+    Photo(photo::PhotoArgs),
     /// Find the latents whose image is nearest to a photo
     Project(project::ProjectArgs),
     /// Train a generator, or tune one to new images
@@ -74,6 +84,8 @@ impl Cli {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
+            Command::Interpolate(args) => args.run(),
+            Command::Photo(args) => args.run(),
             Command::Project(args) => args.run(),
             Command::Train(args) => args.run(),
             Command::Blend(args) => args.run(),

@@ -6,8 +6,10 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use toonify_networks::projection::Space;
 
+use crate::cli::eyes::EyesArgs;
+use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::{Misuse, OutputArgs};
-use crate::project::{self, EyesPlan, FilmKind, NoiseKept, ProjectPlan, ProjectedTarget, Settings, Sight};
+use crate::project::{self, FilmKind, NoiseKept, ProjectPlan, ProjectedTarget, ProjectorPlan, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,15 +36,27 @@ pub(crate) struct ProjectArgs {
     /// Folder for the results; a folder of targets gets a folder each
     #[arg(long, value_name = "DIR")]
     outdir: PathBuf,
+    /// Film of the search: steps.gif, or proj.mp4 where ffmpeg is installed
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = FilmArg::Gif)]
+    save_video: FilmArg,
+    /// Save the noise images that were found with w, and show the result with them
+    #[arg(long)]
+    keep_noise: bool,
+    #[command(flatten)]
+    search: SearchArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How latents are searched for; the same wherever photos are projected.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
     /// Steps of the search
     #[arg(long, value_name = "N", default_value_t = 1000)]
     num_steps: usize,
     /// Where the random numbers start
     #[arg(long, value_name = "SEED", default_value_t = 303)]
     seed: u32,
-    /// Film of the search: steps.gif, or proj.mp4 where ffmpeg is installed
-    #[arg(long, value_enum, value_name = "KIND", default_value_t = FilmArg::Gif)]
-    save_video: FilmArg,
     /// One w for all layers, or one for each (closer, but further from what can be edited)
     #[arg(long, value_enum, default_value_t = SpaceArg::W)]
     space: SpaceArg,
@@ -58,23 +72,11 @@ pub(crate) struct ProjectArgs {
     /// Targets to search for at once
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// What makes images alike
-    #[arg(long, value_enum, default_value_t = SightArg::Auto)]
-    perception: SightArg,
-    /// Weights of SqueezeNet or VGG16
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Linear weights of LPIPS for them
-    #[arg(long, value_name = "FILE", requires = "weights")]
-    lpips: Option<PathBuf>,
+    #[command(flatten)]
+    eyes: EyesArgs,
     /// Class of a conditional network
     #[arg(long, value_name = "INDEX")]
     class: Option<usize>,
-    /// Save the noise images that were found with w, and show the result with them
-    #[arg(long)]
-    keep_noise: bool,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -98,42 +100,13 @@ enum SpaceArg {
     WPlus,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum SightArg {
-    /// The checkpoint's discriminator, or pixels when it has none
-    Auto,
-    /// The checkpoint's discriminator
-    Discriminator,
-    /// SqueezeNet, with --weights
-    Squeezenet,
-    /// VGG16 from torchvision's state dict, with --weights
-    Vgg16,
-    /// Pixels at several scales
-    Pixel,
-}
-
-impl ProjectArgs {
-    fn eyes(&self) -> Result<EyesPlan> {
-        let needs_weights = matches!(self.perception, SightArg::Squeezenet | SightArg::Vgg16);
-        if needs_weights != self.weights.is_some() {
-            let text = "--weights goes with --perception squeezenet or vgg16, and each of them needs it";
-            return Err(Misuse(text.to_owned()).into());
-        }
-        let sight = match self.perception {
-            SightArg::Auto => Sight::Auto,
-            SightArg::Discriminator => Sight::Discriminator,
-            SightArg::Squeezenet => Sight::Squeezenet,
-            SightArg::Vgg16 => Sight::Vgg16,
-            SightArg::Pixel => Sight::Pixel,
-        };
-        Ok(EyesPlan { sight, weights: self.weights.clone(), lpips: self.lpips.clone() })
-    }
-
-    fn plan(self) -> Result<ProjectPlan> {
+impl SearchArgs {
+    /// The plan for a network; without film, and the noise images are dropped.
+    pub(crate) fn projector(self, network: PathBuf) -> Result<ProjectorPlan> {
         if self.num_steps == 0 || self.batch == Some(0) || self.patience == Some(0) {
             return Err(Misuse("--num-steps, --batch and --patience count from 1".to_owned()).into());
         }
-        let eyes = self.eyes()?;
+        let eyes = self.eyes.plan()?;
         let settings = Settings {
             num_steps: self.num_steps,
             seed: self.seed,
@@ -146,21 +119,29 @@ impl ProjectArgs {
             patience: self.patience,
             eyes,
             class: self.class,
-            noise: if self.keep_noise { NoiseKept::Yes } else { NoiseKept::No },
+            noise: NoiseKept::No,
         };
-        let film = match self.save_video {
+        Ok(ProjectorPlan { network, settings, batch: self.batch, film: FilmKind::Off })
+    }
+}
+
+impl ProjectArgs {
+    fn plan(self) -> Result<ProjectPlan> {
+        let mut projector = self.search.projector(self.network)?;
+        projector.settings.noise = if self.keep_noise { NoiseKept::Yes } else { NoiseKept::No };
+        projector.film = match self.save_video {
             FilmArg::Gif => FilmKind::Gif,
             FilmArg::Mp4 => FilmKind::Mp4,
             FilmArg::Off => FilmKind::Off,
         };
-        let ProjectArgs { network, target, outdir, batch, .. } = self;
-        Ok(ProjectPlan { network, target, outdir, settings, batch, film })
+        Ok(ProjectPlan { target: self.target, outdir: self.outdir, projector })
     }
 
     pub(crate) fn run(mut self) -> Result<()> {
         let output = std::mem::take(&mut self.output);
         let plan = self.plan()?;
-        let outcome = project::run(&plan, &mut output.sink())?;
+        let mut sink = output.sink();
+        let outcome = project::run(&plan, &stop_at_ctrl_c(&mut sink), &mut sink)?;
         output.print(&outcome, outcome.targets.iter().map(line))
     }
 }

@@ -5,13 +5,13 @@ mod reporting;
 mod set;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::{Misuse, OutputArgs};
 use crate::events::{Event, Sink};
 use crate::store::models::{self, ModelFolders};
@@ -46,6 +46,9 @@ pub(crate) struct TrainArgs {
     /// Print what would be done, and do nothing
     #[arg(long, short = 'n')]
     dry_run: bool,
+    /// Minutes after which the state is saved at the latest; a killed run loses no more
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = minutes)]
+    save_every: f64,
     /// Say at the end where the time went
     #[arg(long)]
     profile: bool,
@@ -62,11 +65,12 @@ impl TrainArgs {
             }
             Some(folder) => self.go_on(&folder)?,
             None => {
+                let save_every = self.save_every();
                 let resolved = resolve(self.options.try_into()?)?;
                 if self.dry_run {
                     return announce(&resolved, &self.output);
                 }
-                begin(&resolved, &mut sink)?
+                begin(&resolved, save_every, &mut sink)?
             }
         };
         let stop = stop_at_ctrl_c(&mut sink);
@@ -89,7 +93,12 @@ impl TrainArgs {
             settings.data.path = absolute(data)?;
         }
         let set = TrainingSet::open(&settings.data, settings.seed)?;
-        Ok((TrainPlan { settings, start: Start::Continue, place: Place::Existing(folder.to_owned()) }, set))
+        let place = Place::Existing(folder.to_owned());
+        Ok((TrainPlan { settings, start: Start::Continue, place, save_every: self.save_every() }, set))
+    }
+
+    fn save_every(&self) -> Duration {
+        Duration::from_secs_f64(60.0 * self.save_every)
     }
 }
 
@@ -102,7 +111,7 @@ fn resolve(options: Options) -> Result<Resolved> {
 }
 
 /// The plan of a new run: what it needs is here, or is downloaded now.
-fn begin(resolved: &Resolved, sink: &mut dyn Sink) -> Result<(TrainPlan, TrainingSet)> {
+fn begin(resolved: &Resolved, save_every: Duration, sink: &mut dyn Sink) -> Result<(TrainPlan, TrainingSet)> {
     let folders = ModelFolders::of_this_user();
     let metrics = resolved.metrics.as_deref().unwrap_or_default();
     needs::detectors(metrics, &folders)?;
@@ -118,7 +127,7 @@ fn begin(resolved: &Resolved, sink: &mut dyn Sink) -> Result<(TrainPlan, Trainin
         sink.event(&Event::Warning(text.to_owned()));
     }
     let place = Place::New { outdir: resolved.options.outdir.clone(), name: resolved.description.clone() };
-    Ok((TrainPlan { settings, start, place }, set))
+    Ok((TrainPlan { settings, start, place, save_every }, set))
 }
 
 /// What would be done, for `--json`.
@@ -137,23 +146,15 @@ fn announce(resolved: &Resolved, output: &OutputArgs) -> Result<()> {
     output.print(&announced, lines.map(str::to_owned))
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).with_context(|| format!("`{}` has no place", path.display()))
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("expected a number of minutes, at least 0".to_owned()),
+    }
 }
 
-/// A flag that the first Ctrl-C (or SIGTERM) sets; the second one ends the program at once.
-fn stop_at_ctrl_c(sink: &mut dyn Sink) -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let installed = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
-    if let Err(error) = installed {
-        sink.event(&Event::Warning(format!("Ctrl-C will end the program without saving: {error}")));
-    }
-    stop
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("`{}` has no place", path.display()))
 }
 
 fn lines(trained: &Trained, profile: bool) -> Vec<String> {

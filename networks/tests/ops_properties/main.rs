@@ -2,6 +2,7 @@
 //! derivatives of first and second order equal finite differences. All in double precision, on random numbers.
 
 mod augment;
+mod composite;
 mod differences;
 mod equal;
 

@@ -1,21 +1,27 @@
 //! The blend grid: rows are latents, columns go from the base model over blends at every resolution to the tuned one.
 
+mod curves;
+mod scores;
+
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use candle_core::Device;
 use image::DynamicImage;
 use serde::Serialize;
 use toonify_networks::checkpoint::{Checkpoint, Parts};
-use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
+use toonify_networks::latent::{W, WPlus};
 use toonify_networks::stylegan2::{
     BlendCurve, Generator, GeneratorConfig, Layer, Level, Noise, Resolution, Slope, Weights, require_alike,
 };
 
+use self::curves::Place;
+use self::scores::Scorer;
+pub use self::scores::{CellScore, ScorePlan};
 use crate::events::{Event, Sink};
+use crate::latents::{self, FaceSource, Preparation};
 use crate::pixels::{self, Rounding};
 use crate::sheet::Sheet;
-use crate::store::{animation, checkpoint, folder, latents, page, picture};
+use crate::store::{animation, checkpoint, folder, page, picture};
 
 /// What to render; nothing is left to ask.
 #[derive(Clone, Debug)]
@@ -30,14 +36,18 @@ pub struct GridPlan {
     pub swaps: Vec<Resolution>,
     /// Ways to change from one model to the other, each with columns of its own.
     pub slopes: Vec<Slope>,
-    /// The rows.
-    pub rows: RowPlan,
+    /// The rows; seeds are mapped by the base.
+    pub rows: Vec<FaceSource>,
+    /// Truncation and class of the rows.
+    pub preparation: Preparation,
     /// Folder for the sheet, the page and the single images.
     pub outdir: PathBuf,
     /// Side of a cell on the sheet in pixels.
     pub cell_px: u32,
     /// Whether the columns also become the frames of a film.
     pub film: Film,
+    /// Whether, and by what, the cells are judged.
+    pub scores: Option<ScorePlan>,
 }
 
 /// Which model gives the low resolutions: pose and shape.
@@ -47,15 +57,6 @@ pub enum LowModel {
     Tuned,
     /// Shapes of the photos, paint of the characters.
     Base,
-}
-
-/// Where the rows come from.
-#[derive(Clone, Debug)]
-pub enum RowPlan {
-    /// Seeds, mapped by the base model and truncated.
-    Seeds(Vec<Seed>, Truncation),
-    /// Files of projected latents, one or more rows each.
-    Latents(Vec<PathBuf>),
 }
 
 /// Whether to make an animated GIF.
@@ -79,6 +80,14 @@ pub struct Gridded {
     pub film: Option<PathBuf>,
     /// The cells, row by row.
     pub cells: Vec<PathBuf>,
+    /// What stands above each column.
+    pub columns: Vec<String>,
+    /// The numbers of the cells, row by row, if they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<CellScore>,
+    /// The curves of the scores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plot: Option<PathBuf>,
 }
 
 /// Renders the grid and writes sheet, page and cells.
@@ -86,7 +95,7 @@ pub struct Gridded {
 /// # Errors
 /// When a file cannot be read or written, or the models do not fit; the first layer that differs is named.
 pub fn run(plan: &GridPlan, sink: &mut dyn Sink) -> Result<Gridded> {
-    let base = checkpoint::read(&plan.base, Parts::GeneratorEma)?;
+    let base = checkpoint::read(&plan.base, if plan.scores.is_some() { Parts::All } else { Parts::GeneratorEma })?;
     let mut tuned = Vec::new();
     for path in &plan.tuned {
         let model = checkpoint::read(path, Parts::GeneratorEma)?;
@@ -94,13 +103,31 @@ pub fn run(plan: &GridPlan, sink: &mut dyn Sink) -> Result<Gridded> {
         require_alike((&names[0], &base.config), (&names[1], &model.config))?;
         tuned.push((path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), model.ema));
     }
-    let rows = rows_of(&plan.rows, &base)?;
+    let generator = Generator::from_weights(&base.config, &base.ema)?;
+    let faces = latents::faces(&plan.rows, &generator, &plan.preparation, sink)?;
+    let captions = faces.iter().map(|face| face.caption.clone()).collect();
+    let mut rows = Rows { captions, ws: latents::batch(&faces)? };
+    let scorer = plan.scores.as_ref().map(|scores| Scorer::open(scores, &base, sink)).transpose()?;
     folder::create(&plan.outdir)?;
 
     sink.event(&Event::Started { what: "rendering the blend grid".to_owned() });
-    let columns = columns(plan, &base, &tuned)?;
-    let grid = render(&base.config, &columns, &rows, sink)?;
-    save(plan, &grid, sink)
+    let (columns, places): (Vec<Column>, Vec<Place>) = columns(plan, &base, &tuned)?.into_iter().unzip();
+    if scorer.is_some() {
+        // What all faces have in common is taken off before identities are compared.
+        let average = W::new(generator.w_avg().unsqueeze(0)?, base.config.w_dim)?.broadcast(base.config.num_ws())?;
+        rows.captions.push("average".to_owned());
+        rows.ws = WPlus::cat(&[rows.ws, average])?;
+    }
+    let mut grid = render(&base.config, &columns, &rows, sink)?;
+    let scores = match scorer {
+        None => Vec::new(),
+        Some(scorer) => {
+            let scores = scorer.score(&grid, sink)?;
+            grid.drop_last_row();
+            scores
+        }
+    };
+    save(plan, &grid, (&places, &scores), sink)
 }
 
 /// Latents with their captions.
@@ -129,38 +156,14 @@ pub struct Grid {
     pub cells: Vec<DynamicImage>,
 }
 
-fn rows_of(plan: &RowPlan, base: &Checkpoint) -> Result<Rows> {
-    let config = &base.config;
-    match plan {
-        RowPlan::Seeds(seeds, truncation) => {
-            ensure!(config.c_dim == 0, "the base model is conditional; give latents with --w instead of seeds");
-            let generator = Generator::from_weights(config, &base.ema)?;
-            let w = generator.map(&Z::from_seeds(seeds, config.z_dim, &Device::Cpu)?, None)?;
-            let ws = w.broadcast(config.num_ws())?.truncate(generator.w_avg(), truncation)?;
-            Ok(Rows { captions: seeds.iter().map(|seed| format!("seed {}", seed.0)).collect(), ws })
-        }
-        RowPlan::Latents(paths) => {
-            let (mut captions, mut all) = (Vec::new(), Vec::new());
-            for path in paths {
-                let ws = latents::read_w_plus(path, config.num_ws(), config.w_dim)?;
-                let name = latents::name_of(path);
-                let numbered = |index| if ws.len() == 1 { name.clone() } else { format!("{name} {index}") };
-                captions.extend((0..ws.len()).map(numbered));
-                all.push(ws);
-            }
-            Ok(Rows { captions, ws: WPlus::cat(&all)? })
-        }
-    }
-}
-
 /// The base, every blend, and every tuned model.
-fn columns(plan: &GridPlan, base: &Checkpoint, tuned: &[(String, Weights<Layer>)]) -> Result<Vec<Column>> {
+fn columns(plan: &GridPlan, base: &Checkpoint, tuned: &[(String, Weights<Layer>)]) -> Result<Vec<(Column, Place)>> {
     let size = base.config.resolution;
     let swaps = match plan.swaps.as_slice() {
         [] => size.half().map_or(vec![], |half| half.ladder().collect()),
         chosen => chosen.to_vec(),
     };
-    let mut columns = vec![Column { caption: "base".to_owned(), weights: base.ema.clone() }];
+    let mut columns = vec![(Column { caption: "base".to_owned(), weights: base.ema.clone() }, Place::Base)];
     for (name, model) in tuned {
         let (low, high) = match plan.low {
             LowModel::Tuned => (model, &base.ema),
@@ -170,17 +173,26 @@ fn columns(plan: &GridPlan, base: &Checkpoint, tuned: &[(String, Weights<Layer>)
             for &swap in &swaps {
                 ensure!(swap <= size, "cannot swap at {swap} px, the networks have {size} px");
                 let curve = BlendCurve::swap(swap, Level::Zero, slope)?;
-                let caption = match slope {
-                    Slope::Hard => format!("swap {swap}"),
-                    Slope::Logistic { width } | Slope::Linear { width } => format!("swap {swap} ~{width}"),
-                };
-                columns.push(Column { caption, weights: low.blend(high, &base.config, &curve)? });
+                let caption = format!("swap {swap}{}", width_of(slope));
+                let weights = low.blend(high, &base.config, &curve)?;
+                let line = format!("{}{}", if tuned.len() == 1 { "blends" } else { name }, width_of(slope));
+                let place = Place::Swap { line, model: name.clone(), resolution: swap };
+                columns.push((Column { caption, weights }, place));
             }
         }
         let caption = if tuned.len() == 1 { "tuned" } else { name };
-        columns.push(Column { caption: caption.to_owned(), weights: model.clone() });
+        let column = Column { caption: caption.to_owned(), weights: model.clone() };
+        columns.push((column, Place::Tuned { model: name.clone() }));
     }
     Ok(columns)
+}
+
+/// The width of a change as captions have it.
+fn width_of(slope: Slope) -> String {
+    match slope {
+        Slope::Hard => String::new(),
+        Slope::Logistic { width } | Slope::Linear { width } => format!(" ~{width}"),
+    }
 }
 
 /// Renders every row with every column's generator.
@@ -214,15 +226,30 @@ impl Grid {
     /// # Errors
     /// When it would be too large for a picture.
     pub fn sheet(&self, title: &str, cell_px: u32) -> Result<DynamicImage> {
+        self.sheet_with_notes(title, cell_px, &[])
+    }
+
+    /// The captioned sheet with a line under each cell.
+    fn sheet_with_notes(&self, title: &str, cell_px: u32, notes: &[String]) -> Result<DynamicImage> {
         let (title, columns, rows) = (title.to_owned(), self.columns.clone(), self.rows.clone());
-        Ok(Sheet { title, columns, rows, cells: self.cells.clone(), cell_px }.render()?.into())
+        let sheet = Sheet { title, columns, rows, cells: self.cells.clone(), cell_px };
+        Ok(sheet.render_with_notes(notes)?.into())
+    }
+
+    /// The cells of a column, from the top.
+    fn column(&self, column: usize) -> impl Iterator<Item = &DynamicImage> {
+        self.cells.iter().skip(column).step_by(self.columns.len())
+    }
+
+    fn drop_last_row(&mut self) {
+        self.rows.pop();
+        self.cells.truncate(self.rows.len() * self.columns.len());
     }
 
     /// One frame a column: all rows below each other.
     fn frames(&self, cell_px: u32) -> Result<Vec<DynamicImage>> {
-        let n_columns = self.columns.len();
         let frame = |(column, caption): (usize, &String)| {
-            let cells = self.cells.iter().skip(column).step_by(n_columns).cloned().collect();
+            let cells = self.column(column).cloned().collect();
             let single = Grid { columns: vec![caption.clone()], rows: self.rows.clone(), cells };
             single.sheet("", cell_px)
         };
@@ -230,35 +257,67 @@ impl Grid {
     }
 }
 
-fn save(plan: &GridPlan, grid: &Grid, sink: &mut dyn Sink) -> Result<Gridded> {
+fn save(
+    plan: &GridPlan,
+    grid: &Grid,
+    (places, scores): (&[Place], &[CellScore]),
+    sink: &mut dyn Sink,
+) -> Result<Gridded> {
     let title = match plan.low {
         LowModel::Tuned => "Layers up to the swap from the tuned model, above it from the base",
         LowModel::Base => "Layers up to the swap from the base, above it from the tuned model",
     };
-    let mut outcome = Gridded {
-        sheet: plan.outdir.join("grid.png"),
-        page: plan.outdir.join("grid.html"),
-        film: None,
-        cells: Vec::new(),
+    let legend = match (scores.first(), scores.iter().any(|cell| cell.distance.is_some())) {
+        (None, _) => "",
+        (Some(_), false) => " (id: identity kept)",
+        (Some(_), true) => " (id: identity kept, d: distance from the characters)",
     };
+    let title = &format!("{title}{legend}");
+    let (cells, plot) = (save_cells(plan, grid)?, save_plot(plan, places, scores)?);
+    let (sheet, page) = (plan.outdir.join("grid.png"), plan.outdir.join("grid.html"));
+    let notes: Vec<String> = scores.iter().map(CellScore::short).collect();
+    picture::write(&sheet, &grid.sheet_with_notes(title, plan.cell_px, &notes)?)?;
+    page::write_table(&page, title, (&grid.columns, &grid.rows), |row, column| page::Cell {
+        source: cell_name(row, column),
+        note: notes.get(row * grid.columns.len() + column).cloned().unwrap_or_default(),
+    })?;
+    let film = match plan.film {
+        Film::No => None,
+        Film::Yes => {
+            let path = plan.outdir.join("grid.gif");
+            animation::write(&path, &grid.frames(plan.cell_px)?, animation::Frames { per_second: 2.0 })?;
+            Some(path)
+        }
+    };
+    for path in [&sheet, &page].into_iter().chain(&film).chain(&plot) {
+        sink.event(&Event::Saved { path: path.clone() });
+    }
+    Ok(Gridded { sheet, page, film, cells, columns: grid.columns.clone(), scores: scores.to_vec(), plot })
+}
+
+fn cell_name(row: usize, column: usize) -> String {
+    format!("cells/{row:02}-{column:02}.png")
+}
+
+fn save_cells(plan: &GridPlan, grid: &Grid) -> Result<Vec<PathBuf>> {
     folder::create(plan.outdir.join("cells"))?;
     let n_columns = grid.columns.len();
-    for (index, cell) in grid.cells.iter().enumerate() {
-        let name = format!("cells/{:02}-{:02}.png", index / n_columns, index % n_columns);
-        picture::write(&plan.outdir.join(&name), cell)?;
-        outcome.cells.push(plan.outdir.join(name));
+    let save = |(index, cell): (usize, &DynamicImage)| {
+        let path = plan.outdir.join(cell_name(index / n_columns, index % n_columns));
+        picture::write(&path, cell)?;
+        Ok(path)
+    };
+    grid.cells.iter().enumerate().map(save).collect()
+}
+
+/// Draws the columns' mean scores, where there are scores.
+fn save_plot(plan: &GridPlan, places: &[Place], scores: &[CellScore]) -> Result<Option<PathBuf>> {
+    if scores.is_empty() {
+        return Ok(None);
     }
-    picture::write(&outcome.sheet, &grid.sheet(title, plan.cell_px)?)?;
-    sink.event(&Event::Saved { path: outcome.sheet.clone() });
-    page::write_table(&outcome.page, title, (&grid.columns, &grid.rows), |row, column| {
-        format!("cells/{row:02}-{column:02}.png")
-    })?;
-    sink.event(&Event::Saved { path: outcome.page.clone() });
-    if plan.film == Film::Yes {
-        let path = plan.outdir.join("grid.gif");
-        animation::write(&path, &grid.frames(plan.cell_px)?, animation::Frames { per_second: 2.0 })?;
-        sink.event(&Event::Saved { path: path.clone() });
-        outcome.film = Some(path);
-    }
-    Ok(outcome)
+    let column = |(index, place)| curves::Column::of(place, scores.iter().skip(index).step_by(places.len()));
+    let columns: Vec<curves::Column> = places.iter().enumerate().map(column).collect();
+    let path = plan.outdir.join("scores.png");
+    picture::write(&path, &curves::draw(&columns, plan.low)?.into())?;
+    Ok(Some(path))
 }

@@ -1,0 +1,162 @@
+//! Fréchet distance of features, each set taken for a normal distribution (Heusel et al. 2017, "GANs Trained by a Two
+//! Time-Scale Update Rule Converge to a Local Nash Equilibrium", equation 6).
+//!
+//! The trace of √(A·B) is that of √(√A·B·√A), which is symmetric: its eigenvalues are real, and none is negative but by
+//! rounding. A general matrix root, which the published code uses, fails where features are fewer than their length.
+
+use anyhow::{Result, ensure};
+use nalgebra::{DMatrix, SymmetricEigen};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+
+use crate::statistics::gram::product;
+
+/// Sums over features that arrive in batches.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    count: usize,
+    sum: Array1<f64>,
+    /// Σ x·xᵀ
+    outer: Array2<f64>,
+}
+
+impl Moments {
+    /// Begins with no features of length `length`.
+    pub fn new(length: usize) -> Moments {
+        Moments { count: 0, sum: Array1::zeros(length), outer: Array2::zeros((length, length)) }
+    }
+
+    /// Adds the rows of `features` `[N, F]`.
+    ///
+    /// # Panics
+    /// When their length is not that of the others.
+    pub fn add(&mut self, features: ArrayView2<'_, f32>) {
+        let features = features.mapv(f64::from);
+        self.count += features.nrows();
+        self.sum += &features.sum_axis(Axis(0));
+        self.outer += &product(features.t(), features.view());
+    }
+
+    /// Mean and population covariance of all features so far.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn gaussian(&self) -> Result<Gaussian> {
+        ensure!(self.count > 0, "a distribution needs at least one image");
+        let n = self.count as f64;
+        let mean = &self.sum / n;
+        let column = mean.view().insert_axis(Axis(1));
+        let covariance = &self.outer / n - column.dot(&column.t());
+        Ok(Gaussian { count: self.count, mean, covariance })
+    }
+}
+
+/// Features as a normal distribution.
+#[derive(Clone, Debug)]
+pub struct Gaussian {
+    /// How many features it was made of.
+    pub count: usize,
+    /// Mean, `[F]`.
+    pub mean: Array1<f64>,
+    /// Population covariance, `[F, F]`.
+    pub covariance: Array2<f64>,
+}
+
+/// A normal distribution with a root of its covariance, against which others can be measured quickly.
+#[derive(Clone, Debug)]
+pub struct FeatureRoot {
+    /// The distribution.
+    pub gaussian: Gaussian,
+    /// A matrix R with R·Rᵀ = covariance, `[F, F]`.
+    pub root: Array2<f64>,
+}
+
+impl From<Gaussian> for FeatureRoot {
+    fn from(gaussian: Gaussian) -> FeatureRoot {
+        let eigen = SymmetricEigen::new(matrix(&gaussian.covariance));
+        let n = gaussian.mean.len();
+        let root =
+            |row: usize, column: usize| eigen.eigenvectors[(row, column)] * eigen.eigenvalues[column].max(0.0).sqrt();
+        FeatureRoot { root: Array2::from_shape_fn((n, n), |(row, column)| root(row, column)), gaussian }
+    }
+}
+
+/// |m₁ − m₂|² + tr(C₁ + C₂ − 2·√(C₁·C₂)).
+///
+/// # Errors
+/// When the features have different lengths, or one of them is not a number.
+pub fn frechet_distance(a: &FeatureRoot, b: &Gaussian) -> Result<f64> {
+    let (mean, covariance) = (&a.gaussian.mean, &a.gaussian.covariance);
+    ensure!(mean.len() == b.mean.len(), "features of lengths {} and {} cannot be compared", mean.len(), b.mean.len());
+    let between: f64 = (mean - &b.mean).mapv(|x| x * x).sum();
+    let product = product(a.root.t(), product(b.covariance.view(), a.root.view()).view());
+    ensure!(product.iter().all(|x| x.is_finite()), "a feature is not a finite number");
+    // Rounding leaves the product slightly asymmetric.
+    let symmetric = (&product + &product.t()) / 2.0;
+    let roots: f64 = matrix(&symmetric).symmetric_eigenvalues().iter().map(|value| value.max(0.0).sqrt()).sum();
+    Ok(between + covariance.diag().sum() + b.covariance.diag().sum() - 2.0 * roots)
+}
+
+fn matrix(array: &Array2<f64>) -> DMatrix<f64> {
+    DMatrix::from_fn(array.nrows(), array.ncols(), |row, column| array[[row, column]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toonify_networks::random::RandomState;
+
+    fn features(rows: usize, seed: u32) -> Array2<f32> {
+        let drawn = RandomState::new(seed).gauss_vec(rows * 5);
+        Array2::from_shape_vec((rows, 5), drawn.into_iter().map(|x| x as f32).collect()).unwrap()
+    }
+
+    fn gaussian(features: &Array2<f32>) -> Gaussian {
+        let mut moments = Moments::new(features.ncols());
+        moments.add(features.view());
+        moments.gaussian().unwrap()
+    }
+
+    #[test]
+    fn batches_do_not_matter() {
+        let all = features(20, 1);
+        let mut parts = Moments::new(5);
+        all.axis_chunks_iter(Axis(0), 7).for_each(|part| parts.add(part));
+        let (whole, parts) = (gaussian(&all), parts.gaussian().unwrap());
+        assert_eq!(parts.count, 20);
+        assert!((&whole.mean - &parts.mean).iter().all(|x| x.abs() < 1e-12));
+        assert!((&whole.covariance - &parts.covariance).iter().all(|x| x.abs() < 1e-12));
+    }
+
+    #[test]
+    fn a_distribution_is_at_no_distance_from_itself() {
+        // Three features of length five: the covariance has no inverse.
+        for rows in [40, 3] {
+            let one = gaussian(&features(rows, 2));
+            let distance = frechet_distance(&one.clone().into(), &one).unwrap();
+            assert!(distance.abs() < 1e-7, "{distance}");
+        }
+    }
+
+    #[test]
+    fn moving_and_stretching_give_the_distance_of_the_formula() {
+        // Of x and s·x + m the distance is |m̄₂ − m̄₁|² + (s − 1)²·tr C.
+        let one = features(60, 3);
+        let (a, b) = (gaussian(&one), gaussian(&one.mapv(|x| 3.0 * x + 0.5)));
+        let moved: f64 = (&a.mean - &b.mean).mapv(|x| x * x).sum();
+        let expected = moved + 4.0 * a.covariance.diag().sum();
+        let both = [frechet_distance(&a.clone().into(), &b).unwrap(), frechet_distance(&b.into(), &a).unwrap()];
+        for distance in both {
+            assert!((distance / expected - 1.0).abs() < 1e-6, "{distance} instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_refused() {
+        let one = FeatureRoot::from(gaussian(&features(9, 4)));
+        let mut other = gaussian(&features(9, 5));
+        other.covariance[[1, 2]] = f64::NAN;
+        assert!(frechet_distance(&one, &other).is_err());
+        assert!(frechet_distance(&one, &gaussian(&Array2::zeros((2, 4)))).is_err());
+        assert!(Moments::new(4).gaussian().is_err());
+    }
+}
