@@ -41,6 +41,7 @@ pub mod pixels;
 pub mod plot;
 pub mod project;
 pub mod render;
+pub mod report;
 pub mod sheet;
 pub mod statistics;
 pub mod store;

@@ -21,6 +21,7 @@ mod numbers;
 mod pairs;
 mod photo;
 mod project;
+mod report;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
@@ -80,6 +81,8 @@ enum Command {
     /// Make, check, show or divide a training set
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// Make curves, a page and a film from the folder of a training
+    Report(report::ReportArgs),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
     /// Say how fast this machine generates, projects and trains
@@ -111,6 +114,7 @@ impl Cli {
             Command::Apply(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
+            Command::Report(args) => args.run(),
             Command::Demo(args) => args.run(),
             Command::Bench(args) => args.run(),
         }

@@ -178,7 +178,7 @@ impl Session<'_> {
         record::reopen(folder)?;
         let (mut record, image) = Record::of(self.identity, target, (&found, &self.studio.bench))?;
         record::write_projection(target, &found, &image, self.plan.settings.noise)?;
-        let mut losses = vec![Line { name: "search".to_owned(), values: found.losses }];
+        let mut losses = vec![Line::by_step("search", &found.losses)];
         let (mut frames, mut ending) = (found.frames, found.ending);
         if self.plan.settings.tune_steps > 0 && ending == Ending::Whole {
             let Studio { bench, checkpoint } = self.studio;
@@ -188,7 +188,7 @@ impl Session<'_> {
             ending = tuned.ending;
             let person = bench.person_distance(target, tuned.image())?;
             record.tuned = Some(Tuned { person, ..tuned.summary() });
-            losses.push(Line { name: "pivotal tuning".to_owned(), values: tuned.losses });
+            losses.push(Line::by_step("pivotal tuning", &tuned.losses));
         }
         film::write(folder, self.plan.film, &frames, sink)?;
         record::write_chart(folder, losses)?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toonify_networks::latent::W;
 use toonify_networks::stylegan2::Noise;
 
-use crate::chart::{Chart, Line};
+use crate::chart::{Chart, Line, Scale};
 use crate::events::{Event, Sink};
 use crate::project::search::{Bench, Found, given};
 use crate::project::target::{Target, Task};
@@ -230,10 +230,11 @@ pub fn write_projection(target: &Target, found: &Found, image: &RgbImage, noise:
 /// When the file cannot be written.
 pub fn write_chart(folder: &Path, losses: Vec<Line>) -> Result<()> {
     // A search that begins at its goal has nothing to show.
-    if !losses.iter().any(|line| line.values.iter().any(|value| *value > 0.0)) {
+    let (title, x_caption) = ("Distance from the target".to_owned(), "step".to_owned());
+    let chart = Chart { title, x_caption, scale: Scale::Logarithmic, lines: losses };
+    if !chart.can_be_shown() {
         return Ok(());
     }
-    let chart = Chart { title: "Distance from the target".to_owned(), x_caption: "step".to_owned(), lines: losses };
     picture::write(&folder.join("loss.png"), &chart.render()?.into())
 }
 
