@@ -121,7 +121,7 @@ fn pictures(kind: u32) -> Vec<Vec<u8>> {
         ((7 * x * (1 + kind as usize) + 5 * y + 11 * image) % 200 + noise as usize) as u8
     };
     let mut picture = |image| (0..PX * PX * 3).map(|byte| value(image, byte / 3, rng.below(40))).collect();
-    (0..10).map(|image| picture(image)).collect()
+    (0..10).map(&mut picture).collect()
 }
 
 #[test]

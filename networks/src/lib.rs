@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod checkpoint;
+pub mod detector;
 pub mod error;
 pub mod grad;
 pub mod latent;

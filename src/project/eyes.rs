@@ -73,7 +73,7 @@ pub fn open(plan: &EyesPlan, checkpoint: &Checkpoint, sink: &mut dyn Sink) -> Re
         }
         Sight::Vgg16 => {
             let (path, tensors) = weights(plan)?;
-            let net = Vgg16::from_torchvision(tensors).with_context(|| not_usable(path))?;
+            let net = Vgg16::from_tensors(tensors).with_context(|| not_usable(path))?;
             classifier("VGG16", Box::new(net), plan)
         }
     }
