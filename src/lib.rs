@@ -9,7 +9,8 @@
 //! 7. [`project`]: photos to latents;
 //! 8. [`blend`]: two generators to one;
 //! 9. [`grid`]: latents through every blend of two generators;
-//! 10. [`demo`]: a blend grid from nothing.
+//! 10. [`photo`]: photos to the same photos with characters in place of the faces;
+//! 11. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
@@ -25,6 +26,7 @@ pub mod events;
 pub mod generate;
 pub mod grid;
 pub mod inspect;
+pub mod photo;
 pub mod pixels;
 pub mod project;
 pub mod render;

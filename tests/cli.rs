@@ -1,14 +1,13 @@
 //! The command line on a network that it made itself: outputs, exit codes, help, and one clear error for each mistake.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-fn toonify(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_toonify")).args(args).output().expect("the binary runs")
-}
+mod support;
+
+use support::{fail, succeed, text};
 
 /// A folder with `base.safetensors` and `tuned.safetensors` of 16 px, made once by `toonify demo`.
 fn demo() -> &'static Path {
@@ -23,27 +22,6 @@ fn demo() -> &'static Path {
 
 fn network() -> String {
     text(&demo().join("base.safetensors")).to_owned()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("temporary folders have UTF-8 names")
-}
-
-fn succeed(args: &[&str]) -> String {
-    let output = toonify(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-/// The command ends with `code` and an error that contains every one of `words`; nothing panics.
-fn fail(args: &[&str], code: i32, words: &[&str]) {
-    let output = toonify(args);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
-    assert!(!error.contains("panicked"), "{args:?}: {error}");
-    for word in words {
-        assert!(error.contains(word), "{args:?} does not say `{word}`: {error}");
-    }
 }
 
 fn png_count(folder: &Path) -> usize {
@@ -123,7 +101,8 @@ fn convert_keeps_every_pixel_through_both_formats() {
 
 #[test]
 fn every_command_shows_two_examples() {
-    let commands = ["align", "generate", "style-mix", "project", "blend", "grid", "inspect", "convert", "demo"];
+    let commands =
+        ["align", "generate", "style-mix", "project", "photo", "blend", "grid", "inspect", "convert", "demo"];
     for command in commands {
         let help = succeed(&[command, "--help"]);
         let examples = help.lines().filter(|line| line.trim_start().starts_with(&format!("toonify {command}"))).count();

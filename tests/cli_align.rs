@@ -9,18 +9,16 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use image::codecs::jpeg::JpegEncoder;
-use image::{Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const MODEL: &str = "/usr/share/dlib/shape_predictor_68_face_landmarks.dat";
+mod support;
+
+use support::{check_failed as fail, drawn, files, landmark_model, portrait, save};
 
 /// A folder for photos and one for faces; `None` where the landmark model is not installed.
 fn folders() -> Option<(TempDir, PathBuf, PathBuf)> {
-    if !Path::new(MODEL).is_file() {
-        println!("not there, left out: {MODEL}");
-        return None;
-    }
+    landmark_model()?;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (photos, out) = (folder.path().join("photos"), folder.path().join("out"));
     fs::create_dir(&photos).expect("a folder");
@@ -45,81 +43,10 @@ fn succeed(photos: &Path, out: &Path, args: &[&str]) -> (Value, String) {
     (serde_json::from_slice(&output.stdout).expect("JSON"), said)
 }
 
-fn fail(output: &Output, code: i32, words: &[&str]) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{error}");
-    for word in words {
-        assert!(error.contains(word), "does not say `{word}`: {error}");
-    }
-    assert!(!error.contains("panicked"), "{error}");
-}
-
 fn journal(out: &Path) -> BTreeMap<String, Value> {
     let text = fs::read_to_string(out.join("faces.jsonl")).expect("a journal");
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"));
     lines.map(|record| (record["source"].as_str().expect("a name").to_owned(), record)).collect()
-}
-
-/// All files below `folder`, with `/`, sorted.
-fn files(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(&next).into_iter().flatten() {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.push(path.strip_prefix(folder).expect("below it").to_str().expect("UTF-8").to_owned());
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-/// A backdrop with a face at each centre, `scale` 1 being 160 px from chin to hair.
-fn drawn(size: [u32; 2], faces: &[([f64; 2], f64)]) -> RgbImage {
-    let mut photo = RgbImage::from_pixel(size[0], size[1], Rgb([150, 165, 180]));
-    for &(centre, scale) in faces {
-        draw_face(&mut photo, centre, scale);
-    }
-    photo
-}
-
-fn draw_face(photo: &mut RgbImage, centre: [f64; 2], scale: f64) {
-    let mut ellipse = |at: [f64; 2], radii: [f64; 2], colour: [u8; 3], softness: f64| {
-        for (x, y, pixel) in photo.enumerate_pixels_mut() {
-            let dx = (f64::from(x) - centre[0] - at[0] * scale) / (radii[0] * scale);
-            let dy = (f64::from(y) - centre[1] - at[1] * scale) / (radii[1] * scale);
-            let share = ((1.0 + softness - dx.hypot(dy)) / (2.0 * softness)).clamp(0.0, 1.0);
-            for (value, target) in pixel.0.iter_mut().zip(colour) {
-                *value = (f64::from(*value) * (1.0 - share) + f64::from(target) * share).round() as u8;
-            }
-        }
-    };
-    ellipse([0.0, -10.0], [72.0, 95.0], [60, 45, 35], 0.06); // hair
-    ellipse([0.0, 5.0], [60.0, 80.0], [215, 170, 145], 0.06); // skin
-    for side in [-1.0, 1.0] {
-        ellipse([side * 25.0, -10.0], [16.0, 10.0], [165, 120, 100], 0.5); // socket
-        ellipse([side * 25.0, -9.0], [11.0, 5.5], [245, 245, 245], 0.06);
-        ellipse([side * 25.0, -9.0], [5.0, 5.0], [40, 30, 25], 0.06);
-        ellipse([side * 25.0, -25.0], [17.0, 4.0], [70, 50, 40], 0.3); // brow
-        ellipse([side * 8.0, 24.0], [4.0, 3.0], [120, 75, 60], 0.4); // nostril
-    }
-    ellipse([0.0, 10.0], [5.0, 18.0], [228, 185, 160], 0.6); // nose
-    ellipse([0.0, 22.0], [12.0, 6.0], [195, 145, 120], 0.5);
-    ellipse([0.0, 47.0], [24.0, 8.0], [165, 75, 75], 0.2); // lips
-    ellipse([0.0, 46.0], [22.0, 2.0], [90, 40, 40], 0.3);
-}
-
-fn portrait() -> RgbImage {
-    drawn([220, 240], &[([110.0, 120.0], 0.8)])
-}
-
-fn save(photo: &RgbImage, path: PathBuf) {
-    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-    photo.save(path).expect("a picture can be written");
 }
 
 fn cut_off_jpeg() -> Vec<u8> {
@@ -305,9 +232,8 @@ fn check_whole_and_go_on(photos: &Path, out: &Path) {
 }
 
 #[cfg(unix)]
-fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill runs");
-    assert!(status.success(), "the work was over before it could be stopped");
+fn stop(child: &Child, signal: &str) {
+    assert!(support::signal(child, signal), "the work was over before it could be stopped");
 }
 
 #[cfg(unix)]
@@ -315,7 +241,7 @@ fn signal(child: &Child, name: &str) {
 fn ctrl_c_finishes_what_has_begun_and_the_same_command_goes_on() {
     let Some((_folder, photos, out)) = folders() else { return };
     let child = start_working(&photos, &out);
-    signal(&child, "-INT");
+    stop(&child, "INT");
     let output = child.wait_with_output().expect("it ends");
     fail(&output, 1, &["stopped after", "of 12 photos; the same command goes on from there"]);
     assert!(!files(&out).iter().any(|name| name.ends_with(".tmp")), "{:?}", files(&out));
@@ -327,7 +253,7 @@ fn ctrl_c_finishes_what_has_begun_and_the_same_command_goes_on() {
 fn a_killed_run_leaves_whole_files_and_a_journal_to_go_on_from() {
     let Some((_folder, photos, out)) = folders() else { return };
     let mut child = start_working(&photos, &out);
-    signal(&child, "-KILL");
+    stop(&child, "KILL");
     child.wait().expect("it ends");
     fs::write(out.join("faces/.toonify-half.tmp"), "what a kill may leave").expect("a file");
     check_whole_and_go_on(&photos, &out);

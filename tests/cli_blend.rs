@@ -1,33 +1,13 @@
 //! Blends and blend grids on networks that the program made itself.
 
 use std::path::Path;
-use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-fn toonify(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_toonify")).args(args).output().expect("the binary runs")
-}
+mod support;
 
-fn succeed(args: &[&str]) -> String {
-    let output = toonify(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-fn fail(args: &[&str], code: i32, words: &[&str]) {
-    let output = toonify(args);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
-    for word in words {
-        assert!(error.contains(word), "{args:?} does not say `{word}`: {error}");
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("temporary folders have UTF-8 names")
-}
+use support::{fail, succeed, text};
 
 /// Networks of 16 px in `small`, of 32 px in `large`: `base.safetensors` and `tuned.safetensors` each.
 fn networks() -> &'static Path {

@@ -2,34 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn toonify(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_toonify")).args(args).output().expect("the binary runs")
-}
+mod support;
 
-fn text(path: &Path) -> &str {
-    path.to_str().expect("temporary folders have UTF-8 names")
-}
-
-fn succeed(args: &[&str]) -> String {
-    let output = toonify(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-fn fail(args: &[&str], code: i32, words: &[&str]) {
-    let output = toonify(args);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
-    for word in words {
-        assert!(error.contains(word), "{args:?} does not say `{word}`: {error}");
-    }
-}
+use support::{beside, check_failed, fail, succeed, text};
 
 /// A folder with `base.safetensors` of 16 px and three of its faces in `faces`, made once.
 fn demo() -> &'static Path {
@@ -158,6 +139,27 @@ fn an_early_end_takes_fewer_steps() {
 
 #[cfg(unix)]
 #[test]
+fn ctrl_c_leaves_the_w_of_the_target_under_way_and_the_same_command_goes_on() {
+    let out = tempfile::tempdir().expect("folder");
+    let (network, face, folder) = (network(), face(5), out.path().join("face"));
+    let args = ["project", "--network", text(&network), "--target", text(&face), "--outdir", text(&folder)];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
+    let steps = ["--num-steps", "1000000", "--save-video", "off"];
+    let child = command.args(args).args(steps).stderr(std::process::Stdio::piped()).spawn().expect("it runs");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(support::signal(&child, "INT"));
+    let output = child.wait_with_output().expect("it ends");
+    check_failed(&output, 1, &["stopped after 0 of 1 targets", "goes on from there", text(&folder)]);
+    for name in ["projected_w.npz", "target.png", "proj.png"] {
+        assert!(folder.join(name).is_file(), "{name}");
+    }
+    assert!(!folder.join("project.json").exists(), "it is not finished");
+    let outcome = project(&face, &folder, &["--num-steps", "3", "--save-video", "off"]);
+    assert_eq!(outcome["targets"][0]["reused"], false);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_film_goes_through_ffmpeg_where_that_is_installed() {
     use std::os::unix::fs::PermissionsExt;
     let out = tempfile::tempdir().expect("folder");
@@ -213,16 +215,6 @@ fn misuse_and_what_cannot_be_read_are_refused_in_words() {
     fs::create_dir(&empty).expect("a folder");
     check(with(&network, &empty, &[]), 1, &["no pictures"]);
     assert!(!folder.exists(), "nothing is made for what cannot be done");
-}
-
-/// What lies beside the repository, if it does.
-fn beside(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
-    if !path.exists() {
-        println!("not there, left out: {}", path.display());
-        return None;
-    }
-    Some(path)
 }
 
 #[test]

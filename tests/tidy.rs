@@ -24,7 +24,7 @@ const ACTS: &[&str] = &[
     "train",
     "metrics",
 ];
-const JOURNEYS: &[&str] = &["demo", "report"];
+const JOURNEYS: &[&str] = &["demo", "photo", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
 const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli")];

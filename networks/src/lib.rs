@@ -12,6 +12,7 @@ pub mod latent;
 pub mod ops;
 pub mod optim;
 pub mod perceptual;
+pub mod pix2pix;
 pub mod projection;
 pub mod random;
 pub mod stylegan2;

@@ -11,6 +11,7 @@
 mod budget;
 mod contact;
 mod crew;
+mod finder;
 mod journal;
 mod look;
 pub mod model;
@@ -32,19 +33,22 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+pub use self::finder::{Finder, FoundFace, Sighting};
 pub use self::journal::{FaceRecord, Record, Skipped, Why};
+pub use self::names::stems;
 pub use self::outcome::{AlignOutcome, Counts};
-pub use self::plan::{AlignPlan, Crop, Extra, FaceFormat, Faces, LandmarkKind, Settings, Upsample};
+pub use self::plan::{AlignPlan, Crop, Extra, FaceFormat, FaceSearch, Faces, LandmarkKind, Settings, Upsample};
+pub use self::sources::{Input, Sources};
 pub use self::worker::StepSeconds;
 
 use self::budget::Budget;
 use self::journal::Journal;
 use self::model::Engine;
-use self::sources::{Input, Sources};
 use self::state::State;
 use self::worker::{Finished, Job, Worker, Workshop};
 use crate::events::{Event, Sink};
-use crate::store::folder;
+use crate::store::lock::FolderLock;
+use crate::store::{atomic, folder};
 
 /// Name of the journal in the output folder.
 pub const JOURNAL: &str = "faces.jsonl";
@@ -58,10 +62,11 @@ const PIXELS_IN_WORK: u64 = 64_000_000;
 ///
 /// # Errors
 /// When the source is missing or holds no pictures, when the output folder belongs to another source or cannot be
-/// written, when the model is missing or damaged, and when the work was stopped. Photos without a face are no error.
+/// written or is in use by another run, when the model is missing or damaged, and when the work was stopped. Photos without a face are no error.
 pub fn run(plan: &AlignPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<AlignOutcome> {
     let start = Instant::now();
     let sources = Sources::list(&plan.source, &plan.out)?;
+    let mut lock = FolderLock::take(&plan.out)?;
     let state = State { source: fs::canonicalize(&plan.source)?, settings: plan.settings.clone() };
     let changes = state.changes_in(&plan.out)?;
     let mut journal = Journal::open(&plan.out.join(JOURNAL))?;
@@ -70,10 +75,13 @@ pub fn run(plan: &AlignPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<A
     tell_what_is_to_do(plan, (&sources, jobs.len()), &changes, sink);
     let mut step_seconds = StepSeconds::default();
     if !jobs.is_empty() {
-        let engine = Engine::open(&plan.model, plan.settings.landmarks, plan.settings.min_score)?;
+        let engine = Engine::open(&plan.model, plan.settings.search.landmarks, plan.settings.search.min_score)?;
         folder::create(&plan.out)?;
+        if lock.is_none() {
+            lock = FolderLock::take(&plan.out)?;
+        }
         state.write(&plan.out)?;
-        state::sweep(&plan.out.join("faces"));
+        atomic::sweep(&plan.out.join("faces"));
         let mut ledger = Ledger { plan, journal: &mut journal, sink, n_done: 0 };
         step_seconds = work(plan, (&sources, &engine, stop), &jobs, &mut ledger)?;
         let (n_done, n_photos) = (n_resumed + ledger.n_done, sources.inputs.len());
@@ -87,6 +95,7 @@ pub fn run(plan: &AlignPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<A
     make_extras(plan, (&sources, &records), &mut outcome, sink)?;
     journal.tidy()?;
     outcome.journal = plan.out.join(JOURNAL);
+    drop(lock);
     Ok(outcome)
 }
 
@@ -108,8 +117,8 @@ fn tell_what_is_to_do(plan: &AlignPlan, (sources, n_jobs): (&Sources, usize), ch
 /// The photos that are still to do.
 fn jobs(plan: &AlignPlan, sources: &Sources, journal: &Journal) -> Vec<Job> {
     let names: Vec<&str> = sources.inputs.iter().map(|input| input.name.as_str()).collect();
-    let known = |photo: &str| names::stem_of(&journal.get(photo)?.faces.first()?.file).map(str::to_owned);
-    let stems = names::stems(&names, known);
+    let known = |photo: usize| names::stem_of(&journal.get(names[photo])?.faces.first()?.file).map(str::to_owned);
+    let stems = stems(&names, known);
     let jobs = sources.inputs.iter().zip(stems).map(|(input, stem)| Job { input: input.clone(), stem });
     jobs.filter(|job| !is_done(plan, &job.input, journal)).collect()
 }

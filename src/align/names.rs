@@ -7,10 +7,10 @@ use super::sources::slashed;
 
 /// Gives each photo the stem of its faces' files, folders kept: `class_1/anna.jpg` → `class_1/anna`.
 ///
-/// A photo keeps the stem that `known` remembers from an earlier run. Of photos that differ in their extension only, the
-/// first in the list gets the plain stem, the others carry their extension too: `anna`, `anna-png`.
-pub(super) fn stems(photos: &[&str], known: impl Fn(&str) -> Option<String>) -> Vec<String> {
-    let remembered: Vec<Option<String>> = photos.iter().map(|photo| known(photo)).collect();
+/// A photo keeps the stem that `known` remembers for its place in the list. Of photos that differ in their extension only,
+/// the first gets the plain stem, the others carry their extension too: `anna`, `anna-png`.
+pub fn stems(photos: &[&str], known: impl Fn(usize) -> Option<String>) -> Vec<String> {
+    let remembered: Vec<Option<String>> = (0..photos.len()).map(known).collect();
     let mut taken: HashSet<String> = remembered.iter().flatten().map(|stem| stem.to_lowercase()).collect();
     let mut give = |photo: &str| {
         let free = candidates(photo).find(|stem| taken.insert(stem.to_lowercase()));
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_new_photo_does_not_rename_an_old_one() {
-        let known = |photo: &str| (photo == "x.png").then(|| "x".to_owned());
+        let known = |photo: usize| (photo == 1).then(|| "x".to_owned());
         assert_eq!(stems(&["x.jpg", "x.png"], known), ["x-jpg", "x"]);
     }
 

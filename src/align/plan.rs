@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use toonify_align::{CropMethod, Wanted};
+
+use crate::store::hash;
 
 /// Everything that [`run`](super::run) needs to know.
 #[derive(Clone, Debug)]
@@ -41,16 +42,24 @@ pub enum Extra {
 pub struct Settings {
     /// Edge of the faces, in pixels.
     pub size: u32,
+    /// What is looked for.
+    #[serde(flatten)]
+    pub search: FaceSearch,
+    /// Format of the files.
+    pub format: FaceFormat,
+    /// How the pixels are made.
+    pub crop: Crop,
+}
+
+/// What is looked for in photos, and how closely.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaceSearch {
     /// Which faces of a photo are wanted.
     pub faces: Faces,
     /// Detections below this score are no faces.
     pub min_score: f64,
     /// Faces whose box is narrower than this are left out, in pixels of the photo.
     pub min_size: u32,
-    /// Format of the files.
-    pub format: FaceFormat,
-    /// How the pixels are made.
-    pub crop: Crop,
     /// Whose landmarks place the crop.
     pub landmarks: LandmarkKind,
     /// How far photos are enlarged before the detector looks at them.
@@ -61,7 +70,7 @@ impl Settings {
     /// A short name of these settings: equal settings have equal names.
     pub fn digest(&self) -> String {
         let json = serde_json::to_vec(self).expect("plain settings are JSON");
-        Sha256::digest(json).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        hash::sha256(json)[..12].to_owned()
     }
 
     /// What differs from `before`, as `size 256 → 512`.
@@ -214,13 +223,15 @@ pub(super) mod tests {
     pub(crate) fn settings() -> Settings {
         Settings {
             size: 256,
-            faces: Faces::All,
-            min_score: 0.0,
-            min_size: 0,
+            search: FaceSearch {
+                faces: Faces::All,
+                min_score: 0.0,
+                min_size: 0,
+                landmarks: LandmarkKind::Ours,
+                upsample: Upsample::Auto,
+            },
             format: FaceFormat::Png,
             crop: Crop::Clean,
-            landmarks: LandmarkKind::Ours,
-            upsample: Upsample::Auto,
         }
     }
 
@@ -239,7 +250,7 @@ pub(super) mod tests {
         let (before, mut now) = (settings(), settings());
         assert_eq!((now.changes_since(&before), now.digest()), (vec![], before.digest()));
         now.size = 512;
-        now.faces = Faces::Largest(1);
+        now.search.faces = Faces::Largest(1);
         assert_eq!(now.changes_since(&before), ["faces all → largest", "size 256 → 512"]);
         assert_ne!(now.digest(), before.digest());
     }

@@ -3,20 +3,22 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use zip::ZipArchive;
 
-use crate::store::{folder, photo};
+use crate::store::folder;
+use crate::store::photo::{self, Photo};
 
 /// Extensions of pictures that are not read here; such files are counted as unreadable, not passed over in silence.
 const FOREIGN: [&str; 6] = ["heic", "heif", "avif", "jxl", "jp2", "psd"];
 
 /// One photo.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Input {
+pub struct Input {
     /// Its path below the source, with `/`: what the journal calls it.
     pub name: String,
     /// Length of its file, by which a changed photo is noticed.
@@ -32,7 +34,7 @@ enum Place {
 }
 
 /// All photos of a source, by name.
-pub(super) struct Sources {
+pub struct Sources {
     /// The photos.
     pub inputs: Vec<Input>,
     /// How many other files lie among them.
@@ -43,6 +45,9 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Lists what `source` holds; the folder `out` is left out when it lies inside.
+    ///
+    /// # Errors
+    /// When there is no such source, or no picture in it.
     pub fn list(source: &Path, out: &Path) -> Result<Sources> {
         let mut sources = Sources { inputs: Vec::new(), others: 0, source: source.to_owned(), archive: None };
         let metadata = fs::metadata(source).with_context(|| format!("cannot read `{}`", source.display()))?;
@@ -70,6 +75,9 @@ impl Sources {
     }
 
     /// The bytes of a photo's file.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are more than any picture has.
     pub fn read(&self, input: &Input) -> Result<Vec<u8>> {
         match (&input.place, &self.archive) {
             (Place::Member(index), Some(archive)) => {
@@ -83,6 +91,16 @@ impl Sources {
             (Place::File(path), _) => photo::read_bytes(path),
             (Place::Member(_), None) => unreachable!("members come from an archive"),
         }
+    }
+
+    /// Decodes the bytes of a photo's file; a decoder that panics has met a file that it cannot read, and one file must not
+    /// end the work on thousands.
+    ///
+    /// # Errors
+    /// When they are no picture, or more of one than can be handled.
+    pub fn decode(&self, input: &Input, bytes: &[u8]) -> Result<Photo> {
+        let decoded = catch_unwind(AssertUnwindSafe(|| Photo::from_bytes(bytes, self.path(input))));
+        decoded.unwrap_or_else(|_| bail!("the decoder failed"))
     }
 
     /// Adds the pictures of `folder` and of the folders below; links to folders are not followed, so no list is endless.

@@ -54,20 +54,6 @@ impl State {
     }
 }
 
-/// Deletes the temporary files that a killed run has left in `folder` and below.
-pub(super) fn sweep(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            sweep(&entry.path());
-        } else if name.starts_with(".toonify-") && name.ends_with(".tmp") {
-            // One that cannot be deleted is hidden and does no harm.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::plan::tests::settings;
@@ -90,18 +76,5 @@ mod tests {
         assert!(other.changes_in(folder.path()).is_ok(), "the photos were moved");
         fs::write(folder.path().join(FILE_NAME), b"{").unwrap();
         assert!(format!("{:#}", other.changes_in(folder.path()).unwrap_err()).contains("align.json"));
-    }
-
-    #[test]
-    fn temporary_files_are_swept_and_nothing_else_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let inner = folder.path().join("a");
-        fs::create_dir(&inner).unwrap();
-        for name in [".toonify-1.tmp", "face.png", ".toonify-1.png"] {
-            fs::write(inner.join(name), b"").unwrap();
-        }
-        sweep(folder.path());
-        assert!(!inner.join(".toonify-1.tmp").exists());
-        assert!(inner.join("face.png").exists() && inner.join(".toonify-1.png").exists());
     }
 }

@@ -1,28 +1,27 @@
 //! One photo, from its bytes to the files of its faces and its line in the journal. Each thread has a worker.
 
-use std::fmt::Display;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use rayon::ThreadPool;
 use serde::Serialize;
-use toonify_align::{CropGeometry, Error, Face, LandmarkSource, crop, face, frame};
+use toonify_align::{Face, LandmarkSource, crop};
 
 use super::budget::Budget;
-use super::journal::{FaceRecord, Record, Skipped, Why};
-use super::look::{Eyes, Sight};
+use super::finder::{self, Failure, FoundFace};
+use super::journal::{FaceRecord, Record, Why};
+use super::look::Eyes;
 use super::names::face_file;
 use super::plan::{FaceFormat, Settings};
 use super::sources::{Input, Sources};
 use crate::store::atomic::AtomicFile;
 use crate::store::folder;
-use crate::store::photo::{self, Photo};
+use crate::store::photo;
 
 /// Quality of JPEG files, of 100.
 const JPEG_QUALITY: u8 = 95;
@@ -85,36 +84,6 @@ pub(super) struct Worker<'a> {
     pub seconds: StepSeconds,
 }
 
-/// A photo that yields no face, or a reason to stop altogether.
-enum Failure {
-    Skip(Skipped),
-    Stop(anyhow::Error),
-}
-
-impl Failure {
-    fn skip(why: Why, detail: impl Display) -> Failure {
-        Failure::Skip(Skipped { why, detail: detail.to_string() })
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        match error {
-            Error::NoFace => Failure::skip(Why::NoFace, error),
-            Error::SeveralFaces { .. } => Failure::skip(Why::SeveralFaces, error),
-            Error::TooSmall { .. } => Failure::skip(Why::TooSmall, error),
-            Error::Degenerate | Error::OutsidePhoto { .. } | Error::Detector(_) => Failure::skip(Why::Unusable, error),
-            Error::Value { .. } | Error::Model(_) => Failure::Stop(error.into()),
-        }
-    }
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Failure {
-        Failure::Stop(error)
-    }
-}
-
 impl Worker<'_> {
     /// Aligns the faces of a photo.
     ///
@@ -148,12 +117,12 @@ impl Worker<'_> {
         self.seconds.read += start.elapsed().as_secs_f64();
         let _room = shop.budget.take(n_pixels);
         let pool = Arc::clone(&self.pool);
-        pool.install(|| self.fill_from(bytes, path, job, record))
+        pool.install(|| self.fill_from(bytes, job, record))
     }
 
-    fn fill_from(&mut self, bytes: Vec<u8>, path: PathBuf, job: &Job, record: &mut Record) -> Result<(), Failure> {
+    fn fill_from(&mut self, bytes: Vec<u8>, job: &Job, record: &mut Record) -> Result<(), Failure> {
         let start = Instant::now();
-        let photo = decode(&bytes, path)?;
+        let photo = self.shop.sources.decode(&job.input, &bytes).map_err(unreadable)?.pixels;
         drop(bytes);
         self.seconds.read += start.elapsed().as_secs_f64();
         record.size = Some([photo.width(), photo.height()]);
@@ -180,25 +149,17 @@ impl Worker<'_> {
     }
 
     fn find(&mut self, photo: &RgbImage) -> Result<Vec<Face>, Failure> {
-        let settings = self.shop.settings;
         let start = Instant::now();
-        let Sight { faces, best_rejected } = self.eyes.look(photo, settings.upsample, settings.min_score)?;
+        let found = finder::choose(&mut self.eyes, photo, &self.shop.settings.search);
         self.seconds.detect += start.elapsed().as_secs_f64();
-        match best_rejected {
-            Some(best) if faces.is_empty() => {
-                let detail = format!("the best detection scores {best:.2}, expected at least {}", settings.min_score);
-                Err(Failure::skip(Why::LowScore, detail))
-            }
-            _ => Ok(face::choose(&faces, settings.faces.wanted(), settings.min_size)?),
-        }
+        found
     }
 
     /// Landmarks, crop, file.
     fn make(&mut self, photo: &RgbImage, face: Face, file: String) -> Result<FaceRecord, Failure> {
         let settings = self.shop.settings;
         let start = Instant::now();
-        let landmarks = self.shop.landmarks.landmarks(photo, &face.rect)?;
-        let frame = frame(&landmarks, CropGeometry::FFHQ)?;
+        let FoundFace { rect, score, landmarks, frame } = finder::place(self.shop.landmarks, photo, face)?;
         let placed = Instant::now();
         let aligned = crop(photo, &frame, settings.size, settings.crop.method(settings.size))?;
         let cropped = Instant::now();
@@ -206,15 +167,8 @@ impl Worker<'_> {
         self.seconds.landmarks += (placed - start).as_secs_f64();
         self.seconds.crop += (cropped - placed).as_secs_f64();
         self.seconds.write += cropped.elapsed().as_secs_f64();
-        Ok(FaceRecord { file, rect: face.rect, score: face.score, landmarks, frame })
+        Ok(FaceRecord { file, rect, score, landmarks, frame })
     }
-}
-
-/// A decoder that panics has met a file that it cannot read; one file must not end the work on thousands.
-fn decode(bytes: &[u8], path: PathBuf) -> Result<RgbImage, Failure> {
-    let decoded = catch_unwind(AssertUnwindSafe(|| Photo::from_bytes(bytes, path)));
-    let photo = decoded.unwrap_or_else(|_| Err(anyhow!("the decoder failed")));
-    Ok(photo.map_err(unreadable)?.pixels)
 }
 
 fn unreadable(error: anyhow::Error) -> Failure {

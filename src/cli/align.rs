@@ -1,17 +1,15 @@
 //! `toonify align`
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::align::{
-    self, AlignOutcome, AlignPlan, Crop, Extra, FaceFormat, Faces, LandmarkKind, Settings, Upsample, model,
+    self, AlignOutcome, AlignPlan, Crop, Extra, FaceFormat, FaceSearch, Faces, LandmarkKind, Settings, Upsample, model,
 };
+use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::{Misuse, OutputArgs};
-use crate::events::{Event, Sink};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -124,23 +122,25 @@ impl AlignArgs {
     fn settings(&self) -> Settings {
         Settings {
             size: self.size,
-            faces: self.faces,
-            min_score: self.min_score,
-            min_size: self.min_size,
+            search: FaceSearch {
+                faces: self.faces,
+                min_score: self.min_score,
+                min_size: self.min_size,
+                landmarks: match self.landmarks {
+                    LandmarkArg::Ours => LandmarkKind::Ours,
+                    LandmarkArg::Dlib => LandmarkKind::Dlib,
+                },
+                upsample: match self.upsample {
+                    UpsampleArg::Auto => Upsample::Auto,
+                    UpsampleArg::Never => Upsample::Never,
+                    UpsampleArg::Once => Upsample::Once,
+                    UpsampleArg::Twice => Upsample::Twice,
+                },
+            },
             format: if self.format == FormatArg::Jpg { FaceFormat::Jpg } else { FaceFormat::Png },
             crop: match self.crop {
                 CropArg::Clean => Crop::Clean,
                 CropArg::Published => Crop::Published,
-            },
-            landmarks: match self.landmarks {
-                LandmarkArg::Ours => LandmarkKind::Ours,
-                LandmarkArg::Dlib => LandmarkKind::Dlib,
-            },
-            upsample: match self.upsample {
-                UpsampleArg::Auto => Upsample::Auto,
-                UpsampleArg::Never => Upsample::Never,
-                UpsampleArg::Once => Upsample::Once,
-                UpsampleArg::Twice => Upsample::Twice,
             },
         }
     }
@@ -186,21 +186,6 @@ impl AlignArgs {
         }
         Ok(())
     }
-}
-
-/// A flag that the first Ctrl-C (or SIGTERM) sets; the second one ends the program at once.
-fn stop_at_ctrl_c(sink: &mut dyn Sink) -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let installed = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
-    if let Err(error) = installed {
-        sink.event(&Event::Warning(format!("Ctrl-C will end the program at once: {error}")));
-    }
-    stop
 }
 
 fn lines(outcome: &AlignOutcome) -> Vec<String> {

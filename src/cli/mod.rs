@@ -8,8 +8,10 @@ mod demo;
 mod generate;
 mod grid;
 mod inspect;
+mod interrupt;
 mod memory;
 mod numbers;
+mod photo;
 mod project;
 mod style_mix;
 pub mod suggest;
@@ -40,6 +42,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
     StyleMix(style_mix::StyleMixArgs),
+    /// Put characters in place of the faces of photos
+    Photo(photo::PhotoArgs),
     /// Find the latents whose image is nearest to a photo
     Project(project::ProjectArgs),
     /// Join two generators by resolution, or average several
@@ -68,6 +72,7 @@ impl Cli {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
+            Command::Photo(args) => args.run(),
             Command::Project(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),

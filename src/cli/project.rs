@@ -6,8 +6,11 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use toonify_networks::projection::Space;
 
+use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::{Misuse, OutputArgs};
-use crate::project::{self, EyesPlan, FilmKind, NoiseKept, ProjectPlan, ProjectedTarget, Settings, Sight};
+use crate::project::{
+    self, EyesPlan, FilmKind, NoiseKept, ProjectPlan, ProjectedTarget, ProjectorPlan, Settings, Sight,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,15 +37,27 @@ pub(crate) struct ProjectArgs {
     /// Folder for the results; a folder of targets gets a folder each
     #[arg(long, value_name = "DIR")]
     outdir: PathBuf,
+    /// Film of the search: steps.gif, or proj.mp4 where ffmpeg is installed
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = FilmArg::Gif)]
+    save_video: FilmArg,
+    /// Save the noise images that were found with w, and show the result with them
+    #[arg(long)]
+    keep_noise: bool,
+    #[command(flatten)]
+    search: SearchArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// How latents are searched for; the same wherever photos are projected.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
     /// Steps of the search
     #[arg(long, value_name = "N", default_value_t = 1000)]
     num_steps: usize,
     /// Where the random numbers start
     #[arg(long, value_name = "SEED", default_value_t = 303)]
     seed: u32,
-    /// Film of the search: steps.gif, or proj.mp4 where ffmpeg is installed
-    #[arg(long, value_enum, value_name = "KIND", default_value_t = FilmArg::Gif)]
-    save_video: FilmArg,
     /// One w for all layers, or one for each (closer, but further from what can be edited)
     #[arg(long, value_enum, default_value_t = SpaceArg::W)]
     space: SpaceArg,
@@ -70,11 +85,6 @@ pub(crate) struct ProjectArgs {
     /// Class of a conditional network
     #[arg(long, value_name = "INDEX")]
     class: Option<usize>,
-    /// Save the noise images that were found with w, and show the result with them
-    #[arg(long)]
-    keep_noise: bool,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -112,7 +122,7 @@ enum SightArg {
     Pixel,
 }
 
-impl ProjectArgs {
+impl SearchArgs {
     fn eyes(&self) -> Result<EyesPlan> {
         let needs_weights = matches!(self.perception, SightArg::Squeezenet | SightArg::Vgg16);
         if needs_weights != self.weights.is_some() {
@@ -129,7 +139,8 @@ impl ProjectArgs {
         Ok(EyesPlan { sight, weights: self.weights.clone(), lpips: self.lpips.clone() })
     }
 
-    fn plan(self) -> Result<ProjectPlan> {
+    /// The plan for a network; without film, and the noise images are dropped.
+    pub(crate) fn projector(self, network: PathBuf) -> Result<ProjectorPlan> {
         if self.num_steps == 0 || self.batch == Some(0) || self.patience == Some(0) {
             return Err(Misuse("--num-steps, --batch and --patience count from 1".to_owned()).into());
         }
@@ -146,21 +157,29 @@ impl ProjectArgs {
             patience: self.patience,
             eyes,
             class: self.class,
-            noise: if self.keep_noise { NoiseKept::Yes } else { NoiseKept::No },
+            noise: NoiseKept::No,
         };
-        let film = match self.save_video {
+        Ok(ProjectorPlan { network, settings, batch: self.batch, film: FilmKind::Off })
+    }
+}
+
+impl ProjectArgs {
+    fn plan(self) -> Result<ProjectPlan> {
+        let mut projector = self.search.projector(self.network)?;
+        projector.settings.noise = if self.keep_noise { NoiseKept::Yes } else { NoiseKept::No };
+        projector.film = match self.save_video {
             FilmArg::Gif => FilmKind::Gif,
             FilmArg::Mp4 => FilmKind::Mp4,
             FilmArg::Off => FilmKind::Off,
         };
-        let ProjectArgs { network, target, outdir, batch, .. } = self;
-        Ok(ProjectPlan { network, target, outdir, settings, batch, film })
+        Ok(ProjectPlan { target: self.target, outdir: self.outdir, projector })
     }
 
     pub(crate) fn run(mut self) -> Result<()> {
         let output = std::mem::take(&mut self.output);
         let plan = self.plan()?;
-        let outcome = project::run(&plan, &mut output.sink())?;
+        let mut sink = output.sink();
+        let outcome = project::run(&plan, &stop_at_ctrl_c(&mut sink), &mut sink)?;
         output.print(&outcome, outcome.targets.iter().map(line))
     }
 }

@@ -5,24 +5,40 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use toonify_networks::projection::Space;
+use toonify_networks::stylegan2::Resolution;
 
 use crate::project::{EyesPlan, FilmKind};
 
 /// What to project; nothing is left to ask.
 #[derive(Clone, Debug)]
 pub struct ProjectPlan {
-    /// Checkpoint file.
-    pub network: PathBuf,
     /// A picture, or a folder of pictures.
     pub target: PathBuf,
     /// Folder for the results, or for a folder of results for each picture of a folder.
     pub outdir: PathBuf,
+    /// Into what, and how.
+    pub projector: ProjectorPlan,
+}
+
+/// Into what is projected, and how; the same for all targets.
+#[derive(Clone, Debug)]
+pub struct ProjectorPlan {
+    /// Checkpoint file.
+    pub network: PathBuf,
     /// What decides the result.
     pub settings: Settings,
     /// Pictures that are searched for at once; `None` chooses by the network's size.
     pub batch: Option<usize>,
     /// Whether the search is shown as a film.
     pub film: FilmKind,
+}
+
+impl ProjectorPlan {
+    /// Pictures that are searched for at once: small ones keep the processor busier together, large ones do not and would
+    /// need more memory.
+    pub fn images_at_once(&self, size: Resolution) -> usize {
+        self.batch.unwrap_or_else(|| (256 / size.px()).clamp(1, 8))
+    }
 }
 
 /// Everything beside network and target that decides the result; results of the same settings are not made twice.

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use toonify_networks::latent::W;
 use toonify_networks::stylegan2::Noise;
 
@@ -15,11 +14,12 @@ use crate::chart::{Chart, Line};
 use crate::events::{Event, Sink};
 use crate::project::search::{Bench, Found, given};
 use crate::project::target::{Target, Task};
-use crate::project::{NoiseKept, ProjectPlan, Settings};
-use crate::store::{json, latents, photo, picture};
+use crate::project::{NoiseKept, Settings};
+use crate::store::{json, latents, picture};
 
 const RECORD: &str = "project.json";
-const LATENTS: &str = "projected_w.npz";
+/// The latents in a target's folder.
+pub const LATENTS: &str = "projected_w.npz";
 
 /// What was projected.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -28,6 +28,9 @@ pub struct Projected {
     pub targets: Vec<ProjectedTarget>,
     /// Number of pictures that could not be read.
     pub skipped: usize,
+    /// Folders with what was found when the search was interrupted; their targets are still to do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interrupted: Vec<PathBuf>,
 }
 
 /// One target with its result.
@@ -97,8 +100,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub(super) fn new(plan: &ProjectPlan, network_sha256: String) -> Self {
-        Identity { network_sha256, settings: plan.settings.clone() }
+    pub(super) fn new(settings: &Settings, network_sha256: String) -> Self {
+        Identity { network_sha256, settings: settings.clone() }
     }
 
     /// Sorts tasks into finished ones and those that are still to do.
@@ -110,7 +113,7 @@ impl Identity {
         for task in tasks {
             match self.finished(&task)? {
                 Some(record) => {
-                    let Task { path: target, folder } = task;
+                    let Task { path: target, folder, .. } = task;
                     outcome.targets.push(ProjectedTarget { target, folder, reused: true, record });
                 }
                 None => pending.push(task),
@@ -133,7 +136,7 @@ impl Identity {
             && record.version == version()
             && task.folder.join(LATENTS).is_file();
         // A target that cannot be read any more is reported when its turn comes.
-        let same = same && hash_of(&task.path).is_ok_and(|hash| hash == record.target_sha256);
+        let same = same && task.sha256().is_ok_and(|hash| hash == record.target_sha256);
         Ok(same.then_some(record))
     }
 }
@@ -159,7 +162,7 @@ impl Record {
         let record = Record {
             version: version(),
             network_sha256: identity.network_sha256.clone(),
-            target_sha256: hash_of(&target.task.path)?,
+            target_sha256: target.task.sha256()?,
             settings: identity.settings.clone(),
             perception: bench.eyes.name.clone(),
             steps: found.losses.len(),
@@ -179,7 +182,7 @@ impl Record {
         let path = task.folder.join(RECORD);
         json::write(&path, &self)?;
         sink.event(&Event::Saved { path });
-        let Task { path: target, folder } = task.clone();
+        let Task { path: target, folder, .. } = task.clone();
         Ok(ProjectedTarget { target, folder, reused: false, record: self })
     }
 }
@@ -235,9 +238,4 @@ pub fn mse(a: &RgbImage, b: &RgbImage) -> f64 {
 
 fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
-}
-
-fn hash_of(path: &Path) -> Result<String> {
-    let digest = Sha256::digest(photo::read_bytes(path)?);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }

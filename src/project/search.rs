@@ -1,5 +1,7 @@
 //! The search itself: a batch of targets at once, each with random numbers of its own.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use image::RgbImage;
@@ -59,6 +61,17 @@ pub struct Found {
     pub losses: Vec<f64>,
     /// Pictures of the search.
     pub frames: Frames,
+    /// Whether the search came to its end.
+    pub ending: Ending,
+}
+
+/// How a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All its steps were taken.
+    Whole,
+    /// It was stopped: the latents are those of its last step.
+    Interrupted,
 }
 
 /// How far the whole run is.
@@ -84,7 +97,7 @@ impl Progress {
     }
 }
 
-/// Searches for the latents of a batch of targets.
+/// Searches for the latents of a batch of targets, until it is done or told to stop.
 ///
 /// # Errors
 /// What the networks return.
@@ -92,15 +105,14 @@ pub fn search(
     bench: &Bench,
     settings: &Settings,
     (targets, film): (&[Target], FilmKind),
-    progress: &mut Progress,
-    sink: &mut dyn Sink,
+    (progress, stop, sink): (&mut Progress, &AtomicBool, &mut dyn Sink),
 ) -> Result<Vec<Found>> {
     // Each target starts from the seed, so that its result is the same whatever lies beside it.
     let mut rngs = vec![RandomState::new(settings.seed); targets.len()];
     let mut projection = prepare(bench, settings, targets, &mut rngs)?;
     let mut losses = vec![Vec::new(); targets.len()];
     let mut frames = vec![Frames::new(film, settings.num_steps); targets.len()];
-    while projection.steps_done() < projection.steps() {
+    while projection.steps_done() < projection.steps() && !stop.load(Ordering::Relaxed) {
         let drawn = draw(&projection, &mut rngs)?;
         let loss = projection.step(&drawn, bench.statistics.w_std)?;
         losses.iter_mut().zip(&loss.distance).for_each(|(all, distance)| all.push(*distance));
@@ -158,10 +170,12 @@ fn has_stalled(losses: &[f64], patience: usize) -> bool {
 
 fn collect(projection: &Projection<'_>, losses: Vec<Vec<f64>>, frames: Vec<Frames>) -> Result<Vec<Found>> {
     let (ws, noise) = (projection.w_plus()?, projection.noise());
+    let whole = projection.steps_done() >= projection.steps();
+    let ending = if whole { Ending::Whole } else { Ending::Interrupted };
     let found = losses.into_iter().zip(frames).enumerate().map(|(index, (losses, frames))| {
         let noise = noise.iter().map(|image| image.narrow(0, index, 1)?.contiguous());
         let noise = noise.collect::<candle_core::Result<_>>()?;
-        Ok(Found { ws: ws.narrow(index, 1)?, noise, losses, frames })
+        Ok(Found { ws: ws.narrow(index, 1)?, noise, losses, frames, ending })
     });
     found.collect()
 }

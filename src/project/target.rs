@@ -12,16 +12,38 @@ use toonify_networks::stylegan2::GeneratorConfig;
 
 use crate::pixels;
 use crate::project::ProjectPlan;
-use crate::store::folder;
-use crate::store::photo::Photo;
+use crate::store::photo::{self, Photo};
+use crate::store::{folder, hash};
 
 /// One picture and where its results go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// The picture.
+    /// The picture's file, or what to call a picture that has none.
     pub path: PathBuf,
+    /// The picture itself where it is no file.
+    pub pixels: Option<RgbImage>,
     /// Folder for the results.
     pub folder: PathBuf,
+}
+
+impl Task {
+    /// Hash of the picture: of its file's bytes, or of its pixels.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn sha256(&self) -> Result<String> {
+        Ok(match &self.pixels {
+            Some(pixels) => hash::sha256(pixels.as_raw()),
+            None => hash::sha256(photo::read_bytes(&self.path)?),
+        })
+    }
+
+    fn picture(&self) -> Result<RgbImage> {
+        match &self.pixels {
+            Some(pixels) => Ok(pixels.clone()),
+            None => Ok(Photo::read(&self.path)?.pixels),
+        }
+    }
 }
 
 /// The tasks of a plan: one for a picture, one a picture for a folder.
@@ -32,7 +54,7 @@ pub fn tasks(plan: &ProjectPlan) -> Result<Vec<Task>> {
     let metadata =
         fs::metadata(&plan.target).with_context(|| format!("cannot read target `{}`", plan.target.display()))?;
     if !metadata.is_dir() {
-        return Ok(vec![Task { path: plan.target.clone(), folder: plan.outdir.clone() }]);
+        return Ok(vec![Task { path: plan.target.clone(), pixels: None, folder: plan.outdir.clone() }]);
     }
     let pictures = folder::images(&plan.target)?;
     ensure!(!pictures.is_empty(), "there are no pictures in the folder `{}`", plan.target.display());
@@ -44,7 +66,7 @@ pub fn tasks(plan: &ProjectPlan) -> Result<Vec<Task>> {
         // Two pictures of one name differ in their endings.
         let alone = stems[&path.file_stem().map(ToOwned::to_owned)] == 1;
         let name = if alone { path.file_stem() } else { path.file_name() };
-        Task { folder: plan.outdir.join(name.unwrap_or_default()), path }
+        Task { folder: plan.outdir.join(name.unwrap_or_default()), pixels: None, path }
     };
     Ok(pictures.into_iter().map(task).collect())
 }
@@ -65,8 +87,7 @@ impl Target {
     /// # Errors
     /// When it cannot be read, or the network has neither one nor three colour channels.
     pub fn read(task: &Task, config: &GeneratorConfig) -> Result<Target> {
-        let photo = Photo::read(&task.path)?;
-        let square = fitted(&photo.pixels, config.resolution.px() as u32);
+        let square = fitted(&task.picture()?, config.resolution.px() as u32);
         let (image, tensor) = match config.img_channels {
             1 => {
                 let gray = pixels::to_gray(&square);

@@ -1,6 +1,7 @@
 //! Pivotal tuning of the generator to one target, and the files that come of it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use image::RgbImage;
@@ -14,10 +15,13 @@ use crate::events::Sink;
 use crate::project::Settings;
 use crate::project::film::{FilmKind, Frames};
 use crate::project::record::{Identity, Likeness, Tuned};
-use crate::project::search::{Bench, Progress, judge, picture};
+use crate::project::search::{Bench, Ending, Progress, judge, picture};
 use crate::project::target::{self, Target};
 use crate::store::checkpoint::{self, Format};
 use crate::store::picture;
+
+/// The tuned generator in a target's folder.
+pub const TUNED_NETWORK: &str = "tuned.safetensors";
 
 /// Where generators are tuned.
 pub struct Workshop<'a> {
@@ -27,12 +31,16 @@ pub struct Workshop<'a> {
     pub checkpoint: &'a Checkpoint,
     /// How long and how.
     pub settings: &'a Settings,
+    /// Becomes true when the work has to end early.
+    pub stop: &'a AtomicBool,
 }
 
 /// A tuned generator.
 pub struct TunedGenerator {
     /// Distance in each step.
     pub losses: Vec<f64>,
+    /// Whether all steps were taken.
+    pub ending: Ending,
     checkpoint: Checkpoint,
     image: RgbImage,
     reached: Likeness,
@@ -58,7 +66,7 @@ impl Workshop<'_> {
         let mut tuning = Tuning::new(&self.checkpoint.config, &self.checkpoint.ema, pivot, settings)?;
         let (mut rng, mut losses) = (RandomState::new(self.settings.seed), Vec::new());
         let shown = Frames::new(film, self.settings.tune_steps);
-        while losses.len() < self.settings.tune_steps {
+        while losses.len() < self.settings.tune_steps && !self.stop.load(Ordering::Relaxed) {
             let loss = tuning.step(&mut rng)?;
             losses.push(loss.distance);
             if shown.wants(losses.len()) {
@@ -75,7 +83,9 @@ impl Workshop<'_> {
             discriminator: None,
             provenance: self.checkpoint.provenance.clone(),
         };
-        Ok(TunedGenerator { losses, checkpoint: tuned, image, reached })
+        let whole = losses.len() == self.settings.tune_steps;
+        let ending = if whole { Ending::Whole } else { Ending::Interrupted };
+        Ok(TunedGenerator { losses, ending, checkpoint: tuned, image, reached })
     }
 }
 
@@ -91,7 +101,7 @@ impl TunedGenerator {
         provenance.parents = vec![format!("{}: pivotal tuning, {steps} steps", identity.network_sha256)];
         provenance.notes.push("tuned to one image at one w, which lies beside it in projected_w.npz".to_owned());
         *provenance = Provenance { training_set: None, augment_p: None, ..provenance.clone() };
-        checkpoint::write(&folder.join("tuned.safetensors"), &checkpoint, Format::Toonify)?;
+        checkpoint::write(&folder.join(TUNED_NETWORK), &checkpoint, Format::Toonify)?;
         picture::write(&folder.join("tuned.png"), &self.image.clone().into())
     }
 

@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
 
+/// How names of temporary files begin and end.
+const PREFIX: &str = ".toonify-";
+const SUFFIX: &str = ".tmp";
+
 /// A file that appears under its name on [`AtomicFile::commit`]; dropped without it, nothing has happened.
 ///
 /// Errors of `write`, `flush` and `seek` name the target.
@@ -77,6 +81,21 @@ pub fn write(target: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     file.commit()
 }
 
+/// Deletes the temporary files that a killed run has left in `folder` and below. Only a run that has the folder to itself
+/// may do this ([`FolderLock`](crate::store::lock::FolderLock)).
+pub fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            sweep(&entry.path());
+        } else if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            // One that cannot be deleted is hidden and does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.temporary.write(bytes).map_err(|error| self.name_target(error))
@@ -104,7 +123,7 @@ fn resolve(target: &Path) -> Result<PathBuf> {
 
 fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".toonify-").suffix(".tmp");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     // The usual rights of a new file, less the user's mask; tempfile's own choice would hide the result from others.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -211,5 +230,18 @@ mod tests {
         file.write_all(b"ab").unwrap();
         file.commit().unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"abcd");
+    }
+
+    #[test]
+    fn temporary_files_are_swept_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a");
+        fs::create_dir(&inner).unwrap();
+        for name in [".toonify-1.tmp", "face.png", ".toonify-1.png"] {
+            fs::write(inner.join(name), b"").unwrap();
+        }
+        sweep(folder.path());
+        assert!(!inner.join(".toonify-1.tmp").exists());
+        assert!(inner.join("face.png").exists() && inner.join(".toonify-1.png").exists());
     }
 }

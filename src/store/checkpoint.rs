@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use memmap2::{Mmap, UncheckedAdvice};
-use sha2::{Digest, Sha256};
 use toonify_networks::checkpoint::{self, Archive, Checkpoint, ImportReport, Parts, Precision, Unused};
 
 use crate::store::atomic::AtomicFile;
+use crate::store::hash;
 
 /// A checkpoint file in memory by reference.
 pub struct CheckpointFile {
@@ -72,9 +72,9 @@ impl CheckpointFile {
 
     /// Hash of the whole file, as `sha256sum` prints it.
     pub fn sha256(&self) -> String {
-        let digest = Sha256::digest(self.map.as_deref().unwrap_or_default());
+        let hash = hash::sha256(self.map.as_deref().unwrap_or_default());
         self.release();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hash
     }
 
     /// Gives the pages read so far back to the system; they come from the file again when they are needed.

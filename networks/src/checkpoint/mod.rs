@@ -19,12 +19,12 @@ mod pickle;
 mod reader;
 mod report;
 mod rosinality;
-mod safetensors;
+pub(crate) mod safetensors;
 mod settings;
 mod state_dict;
 mod tensorflow;
 mod torch;
-mod write;
+pub(crate) mod write;
 
 pub use archive::{Archive, Parts, TensorEntry, open, open_with};
 pub use contents::Kind;

@@ -14,6 +14,8 @@ use crate::stylegan2::{DiscriminatorConfig, GeneratorConfig};
 /// Metadata key of the version, and the version that is written.
 pub(crate) const VERSION_KEY: &str = "toonify";
 pub(crate) const VERSION: &str = "1";
+/// Metadata key of what a file holds that holds no StyleGAN2 networks.
+pub(crate) const KIND_KEY: &str = "kind";
 /// Metadata keys of configurations and provenance.
 pub(crate) const GENERATOR_KEY: &str = "generator";
 pub(crate) const DISCRIMINATOR_KEY: &str = "discriminator";
@@ -47,6 +49,11 @@ pub(crate) fn contents(bytes: &[u8]) -> Result<Contents<'_>, ImportError> {
         let found = format!("version {}", metadata[VERSION_KEY]);
         return Err(ImportError::malformed("toonify file", format!("version {VERSION}"), found));
     }
+    if let Some(kind) = metadata.get(KIND_KEY) {
+        return Err(ImportError::Unsupported {
+            found: format!("toonify's file of a {kind}, which is no StyleGAN2 network"),
+        });
+    }
     let mut parts = split(data, header.tensors())?;
     let mut part =
         |object: &str| parts.remove(object).map(|arrays| Tensors { object: object.to_owned(), arrays, verified: 0 });
@@ -67,7 +74,7 @@ pub(crate) fn contents(bytes: &[u8]) -> Result<Contents<'_>, ImportError> {
 }
 
 /// Parses a piece of JSON in the metadata.
-fn required<T: DeserializeOwned>(metadata: &HashMap<String, String>, key: &str) -> Result<T, ImportError> {
+pub(crate) fn required<T: DeserializeOwned>(metadata: &HashMap<String, String>, key: &str) -> Result<T, ImportError> {
     let malformed = |found: String| ImportError::malformed(format!("metadata `{key}`"), "its JSON", found);
     let text = metadata.get(key).ok_or_else(|| malformed("none".to_owned()))?;
     serde_json::from_str(text).map_err(|error| malformed(error.to_string()))

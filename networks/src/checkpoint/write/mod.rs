@@ -10,6 +10,7 @@ mod values;
 use std::io;
 
 pub use rosinality::write_rosinality;
+pub(crate) use safetensors::fits_half;
 pub use safetensors::{Precision, write_safetensors};
 
 /// A checkpoint that could not be written.

@@ -97,7 +97,7 @@ fn header(
     Ok(header)
 }
 
-fn fits_half(name: &str, numbers: &[f32]) -> Result<(), ExportError> {
+pub(crate) fn fits_half(name: &str, numbers: &[f32]) -> Result<(), ExportError> {
     let too_large = |value: &&f32| value.is_finite() && f16::from_f32(**value).is_infinite();
     match numbers.iter().find(too_large) {
         None => Ok(()),

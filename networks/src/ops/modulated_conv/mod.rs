@@ -4,6 +4,8 @@
 //! output: equal to scaling the weights of each sample, and the batch shares one weight tensor (Karras et al. 2020,
 //! "Analyzing and Improving the Image Quality of StyleGAN", section 2.2 and appendix B).
 
+pub mod reference;
+
 use crate::error::Result;
 use crate::grad::Dual;
 use crate::ops::kernel_energy::energy;

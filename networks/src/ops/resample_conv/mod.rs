@@ -3,6 +3,8 @@
 //! The order of the steps follows the published operator, because padding at the borders depends on it (Karras et al.
 //! 2020, "Analyzing and Improving the Image Quality of StyleGAN", figure 7 and appendix B).
 
+pub mod reference;
+
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::ops::conv::reference::flipped;

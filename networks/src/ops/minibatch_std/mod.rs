@@ -1,5 +1,7 @@
 //! The minibatch standard deviation layer of the discriminator.
 
+pub mod reference;
+
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 

@@ -1,0 +1,308 @@
+//! Photos to the same photos with characters in place of the faces (`toonify photo`).
+//!
+//! ```text
+//! photo ─align::Finder→ frames ─crop→ faces ─Engine→ toons ─paste→ photo
+//! ```
+//!
+//! The output folder holds `photos/` (the pasted photos), `toons/` (the square toons), `w/` (what was projected, unless it
+//! is kept elsewhere) and `photos.json` (what became of each photo). A second run does what is missing.
+
+mod blended;
+mod engine;
+mod inputs;
+mod ledger;
+mod plan;
+mod stages;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, bail};
+use image::RgbImage;
+use toonify_align::{CropMethod, Paste, crop, paste};
+
+pub use blended::BlendedEngine;
+pub use engine::{AlignedFace, Ending, Engine, Toon};
+pub use ledger::{Fate, PhotoRecord};
+pub use plan::{Base, BlendPlan, LatentsPlan, MaskKind, PastePlan, PhotoPlan, Style, StylePlan};
+
+use crate::align::{Finder, FoundFace, Sighting};
+use crate::events::{Event, Sink};
+use crate::store::lock::FolderLock;
+use crate::store::{atomic, folder, picture};
+use inputs::{Entry, Inputs};
+use ledger::Ledger;
+
+/// Photos that are in memory at the same time have at most so many pixels together; a larger one is alone.
+const PIXELS_IN_WORK: u64 = 64_000_000;
+
+/// What was done.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Toonified {
+    /// Photos with a result, of this run and earlier ones.
+    pub done: usize,
+    /// Of these, how many an earlier run had done.
+    pub reused: usize,
+    /// Photos whose result is that of an interrupted search.
+    pub interrupted: usize,
+    /// Photos that were not begun because the work was stopped.
+    pub left: usize,
+    /// Faces in the results.
+    pub faces: usize,
+    /// The photos, as they were given.
+    pub photos: Vec<PhotoRecord>,
+}
+
+impl Toonified {
+    /// The photos without a result, and why.
+    pub fn failures(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.photos.iter().filter_map(|photo| match &photo.fate {
+            Fate::Failed { why } => Some((photo.source.as_path(), why.as_str())),
+            Fate::Done | Fate::Interrupted => None,
+        })
+    }
+}
+
+/// Toonifies the photos that are not done yet.
+///
+/// When `stop` becomes true, the photos under way are finished with what was found so far, and are still to do.
+///
+/// # Errors
+/// When networks, models or latents cannot be read or do not fit, a source holds no pictures, or a result cannot be
+/// written. A photo that cannot be read or has no face is in the outcome.
+pub fn run(plan: &PhotoPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Toonified> {
+    let mut engine = BlendedEngine::open(&plan.style)?;
+    run_with(plan, &mut engine, (stop, sink))
+}
+
+/// [`run`] with an engine of the caller's choice.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    plan: &PhotoPlan,
+    engine: &mut dyn Engine,
+    (stop, sink): (&AtomicBool, &mut dyn Sink),
+) -> Result<Toonified> {
+    let lock = FolderLock::take(&plan.out)?;
+    let mut ledger = Ledger::open(&plan.out)?;
+    let inputs = Inputs::list(plan, &ledger)?;
+    let style = plan.digest(&engine.identity());
+    let (done, todo): (Vec<&Entry>, Vec<&Entry>) =
+        inputs.entries.iter().partition(|entry| ledger.is_done(entry, &style, plan.stages.as_deref()));
+    let n_photos = inputs.entries.len();
+    sink.event(&Event::Started { what: format!("toonifying {} of {n_photos} photos", todo.len()) });
+    let mut begun = 0;
+    if !todo.is_empty() {
+        let finder = Finder::open(&plan.model, &plan.search)?;
+        folder::create(&plan.out)?;
+        let _lock = if lock.is_none() { FolderLock::take(&plan.out)? } else { lock };
+        atomic::sweep(&plan.out);
+        let job = Job { plan, inputs: &inputs, style: &style, stop };
+        begun = job.work_through(&todo, (engine, finder, &mut ledger), sink)?;
+    }
+    let entered = done.iter().chain(&todo[..begun]);
+    let photos: Vec<PhotoRecord> = entered.filter_map(|entry| ledger.get(&entry.key).cloned()).collect();
+    let count = |fate: &Fate| photos.iter().filter(|photo| photo.fate == *fate).count();
+    Ok(Toonified {
+        done: count(&Fate::Done),
+        reused: done.len(),
+        interrupted: count(&Fate::Interrupted),
+        left: todo.len() - begun,
+        faces: photos.iter().map(|photo| photo.toons.len()).sum(),
+        photos,
+    })
+}
+
+/// A photo in memory, its faces found.
+struct Waiting<'a> {
+    entry: &'a Entry,
+    photo: RgbImage,
+    sighting: Sighting,
+}
+
+/// What all photos of a run share.
+struct Job<'a> {
+    plan: &'a PhotoPlan,
+    inputs: &'a Inputs,
+    style: &'a str,
+    stop: &'a AtomicBool,
+}
+
+impl Job<'_> {
+    /// Works through the photos in groups that fill the engine; returns how many came to an end of some kind.
+    fn work_through(
+        &self,
+        todo: &[&Entry],
+        (engine, mut finder, ledger): (&mut dyn Engine, Finder, &mut Ledger),
+        sink: &mut dyn Sink,
+    ) -> Result<usize> {
+        let (mut group, mut n_ended) = (Vec::new(), 0);
+        for (index, entry) in todo.iter().enumerate() {
+            match self.look(entry, &mut finder)? {
+                Ok(waiting) => group.push(waiting),
+                Err(why) => {
+                    sink.event(&Event::Skipped { path: entry.path.clone(), why: why.clone() });
+                    ledger.enter(entry, self.record(entry, Fate::Failed { why }))?;
+                    n_ended += 1;
+                }
+            }
+            let faces: usize = group.iter().map(|waiting: &Waiting| waiting.sighting.faces.len()).sum();
+            let pixels: u64 =
+                group.iter().map(|waiting| u64::from(waiting.photo.width() * waiting.photo.height())).sum();
+            let is_full = faces >= engine.faces_at_once() || pixels >= PIXELS_IN_WORK || index + 1 == todo.len();
+            if is_full && !group.is_empty() {
+                n_ended += self.finish(std::mem::take(&mut group), engine, ledger, sink)?;
+                let (done, total) = (n_ended as u64, todo.len() as u64);
+                sink.event(&Event::Note(format!("{done} of {total} photos are done")));
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        Ok(n_ended)
+    }
+
+    /// Reads a photo and finds its faces, or says why there is nothing to do.
+    fn look<'a>(&self, entry: &'a Entry, finder: &mut Finder) -> Result<Result<Waiting<'a>, String>> {
+        let photo = match self.inputs.photo(entry) {
+            Ok(photo) => photo,
+            // The event names the photo already.
+            Err(error) => return Ok(Err(error.root_cause().to_string())),
+        };
+        let sighting = finder.look(&photo)?;
+        Ok(match &sighting.skipped {
+            Some(skipped) => Err(skipped.detail.clone()),
+            None => Ok(Waiting { entry, photo, sighting }),
+        })
+    }
+
+    /// Makes the characters of a group and pastes them; returns how many photos have a result.
+    fn finish(
+        &self,
+        group: Vec<Waiting>,
+        engine: &mut dyn Engine,
+        ledger: &mut Ledger,
+        sink: &mut dyn Sink,
+    ) -> Result<usize> {
+        let size_px = engine.resolution().px() as u32;
+        let mut faces = Vec::new();
+        for Waiting { entry, photo, sighting } in &group {
+            for why in &sighting.left_out {
+                sink.event(&Event::Warning(format!("{}: left out {why}", entry.path.display())));
+            }
+            for (index, found) in sighting.faces.iter().enumerate() {
+                let image = crop(photo, &found.frame, size_px, CropMethod::Clean)?;
+                faces.push(AlignedFace { name: entry.face_name(index), image });
+            }
+        }
+        let mut toons = engine.toons(&faces, (self.stop, sink))?.into_iter();
+        let mut crops = faces.into_iter();
+        let mut n_finished = 0;
+        for waiting in group {
+            let count = waiting.sighting.faces.len();
+            let crops: Vec<AlignedFace> = crops.by_ref().take(count).collect();
+            // A photo with a face that was not begun is left for the next run.
+            let Some(toons) = toons.by_ref().take(count).collect::<Option<Vec<Toon>>>() else { continue };
+            let entry = waiting.entry;
+            let record = self.write(waiting, &crops, &toons, sink)?;
+            ledger.enter(entry, record)?;
+            n_finished += 1;
+        }
+        Ok(n_finished)
+    }
+
+    /// Pastes the toons of one photo and writes everything that belongs to it.
+    fn write(
+        &self,
+        waiting: Waiting,
+        crops: &[AlignedFace],
+        toons: &[Toon],
+        sink: &mut dyn Sink,
+    ) -> Result<PhotoRecord> {
+        let Waiting { entry, mut photo, sighting } = waiting;
+        let mut album = stages::Album::open(self.plan.stages.as_deref(), entry)?;
+        album.add("1-faces", || stages::marked(&photo, &sighting.faces))?;
+        let mut record = self.record(entry, Fate::Done);
+        for (index, ((found, toon), aligned)) in sighting.faces.iter().zip(toons).zip(crops).enumerate() {
+            let how = self.plan.paste.of(found)?;
+            paste(&mut photo, &toon.image, &found.frame, &how)?;
+            self.add_stages(&mut album, index, (aligned, toon, &how))?;
+            let file = PathBuf::from("toons").join(format!("{}.png", entry.face_name(index)));
+            self.save(&file, toon.image.clone(), sink)?;
+            record.toons.push(file);
+            if toon.ending == Ending::Interrupted {
+                record.fate = Fate::Interrupted;
+            }
+        }
+        album.add("3-pasted", || photo.clone())?;
+        let file = PathBuf::from("photos").join(format!("{}.png", entry.stem));
+        self.save(&file, photo, sink)?;
+        record.photo = Some(file);
+        Ok(record)
+    }
+
+    fn add_stages(
+        &self,
+        album: &mut stages::Album,
+        index: usize,
+        (aligned, toon, how): (&AlignedFace, &Toon, &Paste),
+    ) -> Result<()> {
+        let name = |what: &str| format!("2-face{index:02}-{what}");
+        album.add(&name("1-crop"), || aligned.image.clone())?;
+        for (number, (what, image)) in toon.stages.iter().enumerate() {
+            album.add(&name(&format!("{}-{what}", number + 2)), || image.clone())?;
+        }
+        let next = toon.stages.len() + 2;
+        album.add(&name(&format!("{next}-toon")), || toon.image.clone())?;
+        album.add(&name(&format!("{}-mask", next + 1)), || stages::mask(&how.mask, toon.image.width()))
+    }
+
+    fn save(&self, file: &Path, image: RgbImage, sink: &mut dyn Sink) -> Result<()> {
+        let path = self.plan.out.join(file);
+        if let Some(parent) = path.parent() {
+            folder::create(parent)?;
+        }
+        picture::write(&path, &image.into())?;
+        sink.event(&Event::Saved { path });
+        Ok(())
+    }
+
+    fn record(&self, entry: &Entry, fate: Fate) -> PhotoRecord {
+        PhotoRecord {
+            source: entry.path.clone(),
+            sha256: entry.sha256.clone(),
+            style: self.style.to_owned(),
+            stem: entry.stem.clone(),
+            fate,
+            photo: None,
+            toons: Vec::new(),
+        }
+    }
+}
+
+/// Refuses an outcome in which something is missing, naming every photo.
+///
+/// # Errors
+/// When a photo has no result or the work was stopped.
+pub fn check_complete(outcome: &Toonified) -> Result<()> {
+    let n_photos = outcome.photos.len() + outcome.left;
+    if outcome.left + outcome.interrupted > 0 {
+        let (done, interrupted) = (outcome.done, outcome.interrupted);
+        let so_far =
+            if interrupted > 0 { format!(" ({interrupted} more with what was found so far)") } else { String::new() };
+        bail!("stopped after {done} of {n_photos} photos{so_far}; the same command goes on from there");
+    }
+    let failures: Vec<String> =
+        outcome.failures().map(|(photo, why)| format!("\n  {}: {why}", photo.display())).collect();
+    match failures.len() {
+        0 => Ok(()),
+        n_failed => bail!("{n_failed} of {n_photos} photos could not be toonified:{}", failures.concat()),
+    }
+}
+
+impl PastePlan {
+    fn of(&self, found: &FoundFace) -> Result<Paste> {
+        Ok(Paste { mask: self.mask_of(found), colour: self.colour })
+    }
+}
