@@ -7,10 +7,12 @@
 //! 5. [`align`]: photos to FFHQ-framed faces;
 //! 6. [`dataset`]: training sets, made, checked, shown and divided;
 //! 7. [`project`]: photos to latents;
-//! 8. [`blend`]: two generators to one;
-//! 9. [`grid`]: latents through every blend of two generators;
-//! 10. [`photo`]: photos to the same photos with characters in place of the faces;
-//! 11. [`demo`]: a blend grid from nothing.
+//! 8. [`train`]: images to a generator;
+//! 9. [`metrics`]: how far a generator's images are from real ones;
+//! 10. [`blend`]: two generators to one;
+//! 11. [`grid`]: latents through every blend of two generators;
+//! 12. [`photo`]: photos to the same photos with characters in place of the faces;
+//! 13. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
@@ -34,3 +36,4 @@ pub mod sheet;
 pub mod statistics;
 pub mod store;
 pub mod style_mix;
+pub mod train;

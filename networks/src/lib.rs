@@ -4,11 +4,14 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod augment;
 pub mod checkpoint;
 pub mod detector;
+pub mod draws;
 pub mod error;
 pub mod grad;
 pub mod latent;
+pub mod losses;
 pub mod ops;
 pub mod optim;
 pub mod perceptual;

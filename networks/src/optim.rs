@@ -1,12 +1,18 @@
 //! Adam (Kingma and Ba 2015, algorithm 1), in place and in one pass over each variable.
 
+mod average;
+mod learner;
+
 use std::cell::RefCell;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp2, Layout, Var};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var};
 use rayon::prelude::*;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+pub use average::follow;
+pub use learner::{Learner, Stepped};
 
 /// Adam's constants; the learning rate comes with every step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,11 +42,15 @@ struct Slot {
     moments: Moments,
 }
 
-#[derive(Debug)]
-struct Moments {
-    first: Vec<f32>,
-    second: Vec<f32>,
-    steps: i32,
+/// What Adam remembers of a variable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// Running average of the gradient.
+    pub first: Vec<f32>,
+    /// Running average of its square.
+    pub second: Vec<f32>,
+    /// Steps taken.
+    pub steps: i32,
 }
 
 impl Adam {
@@ -58,6 +68,29 @@ impl Adam {
         self.slots.iter().map(|slot| &slot.var)
     }
 
+    /// What is remembered of each variable, in the order in which they were given.
+    pub fn moments(&self) -> impl ExactSizeIterator<Item = &Moments> {
+        self.slots.iter().map(|slot| &slot.moments)
+    }
+
+    /// Puts back what was remembered of the variable at `index`, to go on as if never interrupted.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when there is no such variable or it has another number of elements.
+    pub fn restore(&mut self, index: usize, moments: Moments) -> Result<()> {
+        let count = self.slots.len();
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Err(Error::value("index of a variable", index, format!("less than {count}")));
+        };
+        let expected = slot.var.elem_count();
+        if moments.first.len() != expected || moments.second.len() != expected {
+            let found = format!("{} and {}", moments.first.len(), moments.second.len());
+            return Err(Error::value("numbers that Adam remembers", found, format!("{expected} each")));
+        }
+        slot.moments = moments;
+        Ok(())
+    }
+
     /// Moves every variable that has a gradient; the others keep their state.
     ///
     /// # Errors
@@ -65,10 +98,16 @@ impl Adam {
     pub fn step(&mut self, gradients: &GradStore, learning_rate: f64) -> Result<()> {
         for slot in &mut self.slots {
             let Some(gradient) = gradients.get(slot.var.as_tensor()) else { continue };
-            let update = Update { config: self.config, learning_rate, moments: RefCell::new(&mut slot.moments) };
-            slot.var.as_detached_tensor().inplace_op2(&gradient.detach().contiguous()?, &update)?;
+            slot.step(&gradient.detach().contiguous()?, (self.config, learning_rate))?;
         }
         Ok(())
+    }
+}
+
+impl Slot {
+    fn step(&mut self, gradient: &Tensor, (config, learning_rate): (AdamConfig, f64)) -> Result<()> {
+        let update = Update { config, learning_rate, moments: RefCell::new(&mut self.moments) };
+        Ok(self.var.as_detached_tensor().inplace_op2(gradient, &update)?)
     }
 }
 

@@ -3,8 +3,11 @@
 //! The Mersenne Twister is Matsumoto and Nishimura's MT19937 (1998); Gaussian numbers come from the polar method, two at
 //! a time, as `numpy.random.RandomState` has drawn them since 2006.
 
-/// NumPy's `RandomState`: MT19937 with the legacy distributions.
-#[derive(Clone)]
+use serde::{Deserialize, Serialize};
+
+/// NumPy's `RandomState`: MT19937 with the legacy distributions. Saved and read back, the sequence goes on.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "Saved", into = "Saved")]
 pub struct RandomState {
     key: [u32; N],
     position: usize,
@@ -13,6 +16,33 @@ pub struct RandomState {
 
 const N: usize = 624;
 const M: usize = 397;
+
+/// [`RandomState`] as it is written down.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    key: Vec<u32>,
+    position: usize,
+    spare_gauss: Option<f64>,
+}
+
+impl From<RandomState> for Saved {
+    fn from(state: RandomState) -> Saved {
+        Saved { key: state.key.to_vec(), position: state.position, spare_gauss: state.spare_gauss }
+    }
+}
+
+impl TryFrom<Saved> for RandomState {
+    type Error = String;
+
+    fn try_from(saved: Saved) -> Result<RandomState, String> {
+        let words = saved.key.len();
+        let key = saved.key.try_into().map_err(|_| format!("a random state of {words} words, expected {N}"))?;
+        if saved.position > N {
+            return Err(format!("a random state at word {}, expected at most {N}", saved.position));
+        }
+        Ok(RandomState { key, position: saved.position, spare_gauss: saved.spare_gauss })
+    }
+}
 
 impl RandomState {
     /// Starts the sequence of `RandomState(seed)`.
@@ -128,5 +158,16 @@ mod tests {
             RandomState::new(0).gauss_vec(3),
             [1.764_052_345_967_664, 0.400_157_208_367_223_3, 0.978_737_984_105_739_2]
         );
+    }
+
+    #[test]
+    fn a_state_that_was_saved_goes_on_where_it_was() {
+        let mut state = RandomState::new(3);
+        state.gauss_vec(401);
+        let text = serde_json::to_string(&state).unwrap();
+        let mut read: RandomState = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.gauss_vec(1000), state.gauss_vec(1000));
+        let broken = text.replacen("\"key\":[", "\"key\":[1,", 1);
+        assert!(serde_json::from_str::<RandomState>(&broken).is_err());
     }
 }

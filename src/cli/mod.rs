@@ -16,6 +16,7 @@ mod project;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod train;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Command {
     /// Make, check, show or divide a training set
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// Train a generator, or tune one to other images
+    Train(train::TrainArgs),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
 }
@@ -79,6 +82,7 @@ impl Cli {
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::Dataset(command) => command.run(),
+            Command::Train(args) => args.run(),
             Command::Demo(args) => args.run(),
         }
     }

@@ -10,6 +10,7 @@ pub mod hash;
 pub mod json;
 pub mod latents;
 pub mod lock;
+pub mod models;
 pub mod page;
 pub mod photo;
 pub mod picture;

@@ -15,7 +15,7 @@ pub mod minibatch_std;
 pub mod modulated_conv;
 pub mod normalize;
 pub mod peak;
-mod real;
+pub(crate) mod real;
 pub mod resample_conv;
 pub(crate) mod softplus;
 pub mod upfirdn2d;

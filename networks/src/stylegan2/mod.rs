@@ -9,6 +9,7 @@ mod init;
 pub mod layer;
 mod linear;
 pub mod mapping;
+pub mod parameters;
 pub mod synthesis;
 pub mod weights;
 
@@ -19,5 +20,6 @@ pub use discriminator::{Discriminator, DiscriminatorBlock};
 pub use generator::Generator;
 pub use layer::{DiscriminatorLayer, DiscriminatorSlot, Layer, Slot, TensorName, Term};
 pub use mapping::Mapping;
+pub use parameters::Parameters;
 pub use synthesis::{Features, Noise, Synthesis, SynthesisBlock};
 pub use weights::Weights;

@@ -3,13 +3,13 @@
 //! Modulation is unfused: the style scales a layer's input and the demodulation its output, so that all images of a batch
 //! share the weights.
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use candle_nn::VarBuilder;
 
+use crate::draws::Draws;
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::ops::{self, Activation, Arithmetic, BiasAct, Demodulation, Filter, ModulatedConv, Orientation};
-use crate::random::RandomState;
 use crate::stylegan2::config::{Architecture, GeneratorConfig, Resolution};
 use crate::stylegan2::linear::{Conv, ConvSpec, FullyConnected};
 
@@ -29,13 +29,12 @@ impl Noise {
     ///
     /// # Errors
     /// Only when the device refuses a tensor.
-    pub fn random(config: &GeneratorConfig, batch: usize, rng: &mut RandomState, device: &Device) -> Result<Noise> {
+    pub fn random(config: &GeneratorConfig, batch: usize, draws: &mut dyn Draws, device: &Device) -> Result<Noise> {
         let mut images = Vec::new();
         for resolution in config.resolution.ladder() {
+            let r = resolution.px();
             for _ in convolutions(resolution) {
-                let (r, count) = (resolution.px(), batch * resolution.px() * resolution.px());
-                let drawn: Vec<f32> = (0..count).map(|_| rng.gauss() as f32).collect();
-                images.push(Tensor::from_vec(drawn, (batch, 1, r, r), device)?.into());
+                images.push(draws.normal(&[batch, 1, r, r])?.to_device(device)?.into());
             }
         }
         Ok(Noise::Given(images))

@@ -1,6 +1,7 @@
 //! What must hold for the operators at every shape: fast paths equal their references, adjoints are adjoint, and
 //! derivatives of first and second order equal finite differences. All in double precision, on random numbers.
 
+mod augment;
 mod composite;
 mod differences;
 mod equal;

@@ -9,11 +9,11 @@ mod cpu;
 mod operator;
 pub mod reference;
 
-use candle_core::Tensor;
-
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::ops::{Filter, Orientation};
+
+pub(crate) use operator::Resampler;
 
 /// What [`upfirdn2d`] does besides filtering.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +44,8 @@ impl Default for Resample {
 /// # Errors
 /// [`Error::Value`] for a factor of 0 or a filter that is larger than the padded image.
 pub fn upfirdn2d(x: &Dual, filter: &Filter, spec: &Resample) -> Result<Dual> {
-    let resampler = operator::Resampler::new(x.value(), filter, spec)?;
+    let (_, _, h, w) = x.dims4()?;
+    let resampler = Resampler::for_size((h, w), filter, spec)?;
     x.linear(|x| resampler.clone().apply(x))
 }
 
@@ -76,9 +77,14 @@ pub fn filter2d(x: &Dual, filter: &Filter) -> Result<Dual> {
 /// # Errors
 /// As [`upfirdn2d`].
 pub fn upsample2d_with(x: &Dual, filter: &Filter, spec: &Resample) -> Result<Dual> {
+    upfirdn2d(x, filter, &upsampling(filter, spec))
+}
+
+/// `spec` with what keeps the pixels in place and as bright as they were.
+pub(crate) fn upsampling(filter: &Filter, spec: &Resample) -> Resample {
     let ((x0, x1), (y0, y1)) = (up_padding(filter.width(), spec.up.0), up_padding(filter.height(), spec.up.1));
     let spec = spec.padded_by([x0, x1, y0, y1]);
-    upfirdn2d(x, filter, &Resample { gain: spec.gain * (spec.up.0 * spec.up.1) as f64, ..spec })
+    Resample { gain: spec.gain * (spec.up.0 * spec.up.1) as f64, ..spec }
 }
 
 /// Upsamples both axes by `factor`.
@@ -100,8 +106,13 @@ pub fn upsample2d(x: &Dual, filter: &Filter, factor: usize) -> Result<Dual> {
 /// # Errors
 /// As [`upfirdn2d`].
 pub fn downsample2d_with(x: &Dual, filter: &Filter, spec: &Resample) -> Result<Dual> {
+    upfirdn2d(x, filter, &downsampling(filter, spec))
+}
+
+/// `spec` with what keeps the pixels in place.
+pub(crate) fn downsampling(filter: &Filter, spec: &Resample) -> Resample {
     let ((x0, x1), (y0, y1)) = (down_padding(filter.width(), spec.down.0), down_padding(filter.height(), spec.down.1));
-    upfirdn2d(x, filter, &spec.padded_by([x0, x1, y0, y1]))
+    spec.padded_by([x0, x1, y0, y1])
 }
 
 /// Downsamples both axes by `factor`.
@@ -138,8 +149,7 @@ impl Resample {
     }
 
     /// Height and width of the result.
-    pub(crate) fn output_size(&self, x: &Tensor, filter: &Filter) -> Result<(usize, usize)> {
-        let (_, _, h, w) = x.dims4()?;
+    fn output_size(&self, (h, w): (usize, usize), filter: &Filter) -> Result<(usize, usize)> {
         if h == 0 || w == 0 {
             return Err(Error::value("image size", format!("{h}×{w}"), "at least one pixel"));
         }

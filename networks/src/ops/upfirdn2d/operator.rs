@@ -9,11 +9,11 @@ use crate::ops::{Filter, Orientation};
 
 /// Up, filter, down on two axes, with the gain in the filter.
 #[derive(Clone, Debug)]
-pub(super) struct Resampler {
-    pub y: Axis,
-    pub x: Axis,
+pub(crate) struct Resampler {
+    pub(super) y: Axis,
+    pub(super) x: Axis,
     /// The filter is the sum of these.
-    pub terms: Vec<Term>,
+    pub(super) terms: Vec<Term>,
 }
 
 /// y\[o\] = Σ_k taps\[k\] · x\[(o·down + k − before) / up\], over the k for which the division leaves no rest.
@@ -34,10 +34,9 @@ pub(super) struct Term {
 }
 
 impl Resampler {
-    /// Plans the call `upfirdn2d(x, filter, spec)`.
-    pub fn new(x: &Tensor, filter: &Filter, spec: &Resample) -> Result<Self> {
-        let (height, width) = spec.output_size(x, filter)?;
-        let (_, _, h, w) = x.dims4()?;
+    /// Plans the call `upfirdn2d(x, filter, spec)` for planes of height h and width w.
+    pub fn for_size((h, w): (usize, usize), filter: &Filter, spec: &Resample) -> Result<Self> {
+        let (height, width) = spec.output_size((h, w), filter)?;
         let [before_x, _, before_y, _] = spec.padding;
         let terms = filter.factors().into_iter().map(|(mut vertical, horizontal)| {
             vertical.iter_mut().for_each(|tap| *tap *= spec.gain);
@@ -59,7 +58,8 @@ impl Resampler {
         x.contiguous()?.apply_op1(self)
     }
 
-    fn adjoint(&self) -> Self {
+    /// The transposed operator.
+    pub fn adjoint(&self) -> Self {
         let taps = |side: fn(&Term) -> &Vec<f64>| self.terms.first().map_or(1, |term| side(term).len());
         Resampler {
             y: self.y.adjoint(taps(|term| &term.vertical)),
@@ -106,7 +106,8 @@ impl CustomOp1 for Resampler {
 }
 
 impl Resampler {
-    fn run<T: Real>(&self, pixels: &[T]) -> Vec<T> {
+    /// Resamples each of the planes that make up `pixels`.
+    pub fn run<T: Real>(&self, pixels: &[T]) -> Vec<T> {
         cpu::upfirdn2d(self, pixels)
     }
 }
