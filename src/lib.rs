@@ -28,6 +28,8 @@ pub mod events;
 pub mod generate;
 pub mod grid;
 pub mod inspect;
+pub mod metrics;
+pub mod models;
 pub mod photo;
 pub mod pixels;
 pub mod project;

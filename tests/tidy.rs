@@ -23,6 +23,8 @@ const ACTS: &[&str] = &[
     "project",
     "train",
     "metrics",
+    "models",
+    "encoder",
 ];
 const JOURNEYS: &[&str] = &["demo", "photo", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];

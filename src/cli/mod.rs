@@ -10,9 +10,12 @@ mod grid;
 mod inspect;
 mod interrupt;
 mod memory;
+mod metrics;
+mod models;
 mod numbers;
 mod photo;
 mod project;
+mod stored_images;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
@@ -51,6 +54,11 @@ enum Command {
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
     Grid(grid::GridArgs),
+    /// Say how far a generator's images are from real ones
+    Metrics(metrics::MetricsArgs),
+    /// List, find, download or delete models
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
     /// Say what a checkpoint file is and holds
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
@@ -79,6 +87,8 @@ impl Cli {
             Command::Project(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
+            Command::Metrics(args) => args.run(),
+            Command::Models(command) => command.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::Dataset(command) => command.run(),

@@ -15,3 +15,4 @@ pub mod page;
 pub mod photo;
 pub mod picture;
 pub mod shared_file;
+pub mod weights;
