@@ -12,7 +12,9 @@
 //! 10. [`blend`]: two generators to one;
 //! 11. [`grid`]: latents through every blend of two generators;
 //! 12. [`photo`]: photos to the same photos with characters in place of the faces;
-//! 13. [`demo`]: a blend grid from nothing.
+//! 13. [`encoder`]: a generator to a network that gives projections their start;
+//! 14. [`models`]: models by name;
+//! 15. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
@@ -24,6 +26,7 @@ pub mod cli;
 pub mod convert;
 pub mod dataset;
 pub mod demo;
+pub mod encoder;
 pub mod events;
 pub mod generate;
 pub mod grid;

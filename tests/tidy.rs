@@ -24,9 +24,8 @@ const ACTS: &[&str] = &[
     "train",
     "metrics",
     "models",
-    "encoder",
 ];
-const JOURNEYS: &[&str] = &["demo", "photo", "report"];
+const JOURNEYS: &[&str] = &["demo", "photo", "encoder", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
 const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli")];

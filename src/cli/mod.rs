@@ -5,6 +5,7 @@ mod blend;
 mod convert;
 mod dataset;
 mod demo;
+mod encoder;
 mod generate;
 mod grid;
 mod inspect;
@@ -56,6 +57,9 @@ enum Command {
     Grid(grid::GridArgs),
     /// Say how far a generator's images are from real ones
     Metrics(metrics::MetricsArgs),
+    /// Train what gives projections a better start than the average
+    #[command(subcommand)]
+    Encoder(encoder::EncoderCommand),
     /// List, find, download or delete models
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -88,6 +92,7 @@ impl Cli {
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
             Command::Metrics(args) => args.run(),
+            Command::Encoder(command) => command.run(),
             Command::Models(command) => command.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
