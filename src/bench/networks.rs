@@ -87,7 +87,7 @@ fn random_vgg16(rng: &mut RandomState) -> Result<Vgg16> {
             inputs = outputs;
         }
     }
-    Ok(Vgg16::from_torchvision(tensors)?)
+    Ok(Vgg16::from_tensors(tensors)?)
 }
 
 /// Trains for [`TRAINING_STEPS`] steps of `batch` images of noise, without augmentation.
