@@ -19,6 +19,7 @@ mod project;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod threads;
 mod train;
 
 use std::io::{ErrorKind, Write};
@@ -77,6 +78,7 @@ impl Cli {
     /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
     pub fn run(self) -> Result<()> {
         memory::keep_freed_memory();
+        threads::keep_to_one_pool();
         match self.command {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
