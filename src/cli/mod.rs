@@ -29,6 +29,7 @@ mod stored_images;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod threads;
 mod timing;
 mod train;
 
@@ -109,6 +110,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         memory::keep_freed_memory();
         let _table = timing::Timing::from_environment();
+        threads::keep_to_one_pool();
         match self.command {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
