@@ -3,6 +3,8 @@
 //!
 //! All maps have a border of one zero pixel. The weight is read where it lies, and nothing is kept between calls.
 
+use std::marker::PhantomData;
+
 use rayon::prelude::*;
 
 use super::direct::{Direct, Phase};
@@ -10,7 +12,8 @@ use super::finish::Finish;
 use super::maps::{Maps, Sizes};
 use super::memory::{Memory, Pointer};
 use super::weights::Weights;
-use super::winograd::{TILE, Winograd};
+use super::winograd::doubling::Doubled;
+use super::winograd::{Same, TILE, Winograd};
 use super::{LANES, blocks_of};
 use crate::ops::conv::Method;
 use crate::ops::vector::{self, Kernel, Vector};
@@ -81,7 +84,16 @@ impl Layer<'_> {
             let corner = (BORDER, BORDER);
             let (scales, finish) = (Some(self.styles), Some(finish));
             let taps = std::array::from_fn(|tap| tap);
-            let winograd = Winograd { source: x, scales, weights: self.weights(), taps, tiles, corner, finish };
+            let winograd = Winograd::<Same> {
+                scheme: PhantomData,
+                source: x,
+                scales,
+                weights: self.weights(),
+                taps,
+                tiles,
+                corner,
+                finish,
+            };
             timed("styled convolution by tiles", operations, || winograd.compute(&mut y));
         } else {
             timed("styled convolution", operations, || self.convolve_directly(x, &mut y));
@@ -116,6 +128,13 @@ impl Layer<'_> {
     }
 
     fn transposed(&self, x: &Maps, y: &mut Maps) {
+        let (scaled, size) = (self.scaled(x), inner(x.sizes));
+        let whole = size.0 % TILE == 0 && size.1 % TILE == 0;
+        if Method::chosen() == Method::Winograd && whole && x.sizes.images * size.0 * size.1 >= MIN_TILES * TILE * TILE
+        {
+            let (scales, weights, corner) = (Some(self.styles), self.weights(), (BORDER, BORDER));
+            return Doubled { source: x, scales, weights, size, corner }.compute(&scaled, y);
+        }
         // Even results see tap 0 on their pixel and tap 2 on the one before, odd ones tap 1.
         let axis = |odd: usize| if odd == 1 { vec![(1, BORDER)] } else { vec![(0, BORDER), (2, BORDER - 1)] };
         let (rows, columns) = inner(x.sizes);
@@ -130,7 +149,7 @@ impl Layer<'_> {
             }
         };
         let phases = [(0, 0), (0, 1), (1, 0), (1, 1)].map(phase);
-        Direct { source: &self.scaled(x), stride: 1, step: 2, phases: &phases }.compute(y);
+        Direct { source: &scaled, stride: 1, step: 2, phases: &phases }.compute(y);
     }
 
     /// The maps times the styles.
