@@ -12,6 +12,7 @@
 //! 1. [`blend`]: two generators to one;
 //! 1. [`grid`]: latents through every blend of two generators;
 //! 1. [`photo`]: photos to the same photos with characters in place of the faces;
+//! 1. [`bench`]: how fast the machine does these things;
 //! 1. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.

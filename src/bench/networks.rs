@@ -10,9 +10,7 @@ use toonify_networks::latent::{Seed, Z};
 use toonify_networks::perceptual::{LinearWeights, Lpips, Vgg16};
 use toonify_networks::projection::{Projection, Schedule, Space, Start, WStatistics};
 use toonify_networks::random::RandomState;
-use toonify_networks::stylegan2::{
-    DiscriminatorLayer, Generator, GeneratorConfig, Layer, Noise, Resolution, Weights,
-};
+use toonify_networks::stylegan2::{DiscriminatorLayer, Generator, GeneratorConfig, Layer, Noise, Resolution, Weights};
 
 use crate::train::config::{self, Named, Sizes};
 use crate::train::fit::{FitPlan, Flow, Log, Progress, Watch, fit};
@@ -101,10 +99,8 @@ pub(super) fn train(batch: usize) -> Result<impl FnMut() -> Result<()>> {
     let judge = config::discriminator(&sizes, Named::Auto.discriminator(), chosen.mbstd_group, 0);
     let rng = &mut RandomState::new(2);
     let weights = Weights::<Layer>::random(&generator, rng)?;
-    let discriminator = DiscriminatorCheckpoint {
-        weights: Weights::<DiscriminatorLayer>::random(&judge, rng)?,
-        config: judge,
-    };
+    let discriminator =
+        DiscriminatorCheckpoint { weights: Weights::<DiscriminatorLayer>::random(&judge, rng)?, config: judge };
     let start = Checkpoint {
         config: generator,
         ema: weights.clone(),

@@ -112,7 +112,10 @@ fn table(found: &Benched) -> Vec<String> {
         "{} threads, {}, peak {:.0} GFLOP/s (multiply-adds on registers)",
         found.threads, found.instructions, found.peak_gflops
     );
-    let columns = format!("{:<10} {:>6} {:>12} {:>12} {:>12} {:>14}", "work", "batch", "best ms", "median ms", "images/s", "share of peak");
+    let columns = format!(
+        "{:<10} {:>6} {:>12} {:>12} {:>12} {:>14}",
+        "work", "batch", "best ms", "median ms", "images/s", "share of peak"
+    );
     let rows = found.results.iter().map(row);
     [head, columns].into_iter().chain(rows).collect()
 }

@@ -37,7 +37,8 @@ impl Drop for Timing {
 }
 
 fn line(row: &Row, total: f64) -> String {
-    let rate = if row.operations == 0 { "-".to_owned() } else { format!("{:.0}", row.operations as f64 / row.seconds / 1e9) };
+    let rate =
+        if row.operations == 0 { "-".to_owned() } else { format!("{:.0}", row.operations as f64 / row.seconds / 1e9) };
     let share = row.seconds / total * 100.0;
     format!("{:<36} {:>8} {:>10.3} {share:>5.1} % {rate:>9}", row.operator, row.calls, row.seconds)
 }
