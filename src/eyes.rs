@@ -65,6 +65,17 @@ pub fn open(plan: &EyesPlan, checkpoint: &Checkpoint, sink: &mut dyn Sink) -> Re
             Ok(pixels())
         }
         Sight::Auto | Sight::Discriminator => judge(checkpoint),
+        Sight::Pixel | Sight::Squeezenet | Sight::Vgg16 => alone(plan),
+    }
+}
+
+/// [`open`] where there is no checkpoint to look at.
+///
+/// # Errors
+/// As [`open`], and when the plan asks for the checkpoint's discriminator.
+pub fn alone(plan: &EyesPlan) -> Result<Eyes> {
+    match plan.sight {
+        Sight::Auto | Sight::Discriminator => bail!("there is no checkpoint whose discriminator could compare images"),
         Sight::Pixel => Ok(pixels()),
         Sight::Squeezenet => {
             let net = squeezenet(plan)?;
@@ -116,7 +127,7 @@ fn squeezenet(plan: &EyesPlan) -> Result<SqueezeNet> {
 
 fn vgg16(plan: &EyesPlan) -> Result<Vgg16> {
     let (path, tensors) = weights(plan)?;
-    Vgg16::from_torchvision(tensors).with_context(|| not_usable(path))
+    Vgg16::from_tensors(tensors).with_context(|| not_usable(path))
 }
 
 fn classifier(name: &str, net: Box<dyn Backbone>, plan: &EyesPlan) -> Result<Eyes> {

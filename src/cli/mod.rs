@@ -1,11 +1,15 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
 mod align;
+mod apply;
 mod bench;
 mod blend;
 mod convert;
 mod dataset;
 mod demo;
+mod distill;
+mod encoder;
+mod export;
 mod eyes;
 mod faces;
 mod generate;
@@ -14,9 +18,14 @@ mod inspect;
 mod interpolate;
 mod interrupt;
 mod memory;
+mod metrics;
+mod models;
 mod numbers;
+mod pairs;
 mod photo;
 mod project;
+mod report;
+mod stored_images;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
@@ -56,18 +65,36 @@ enum Command {
     /// Find the latents whose image is nearest to a photo
     Project(project::ProjectArgs),
     /// Train a generator, or tune one to new images
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
     Grid(grid::GridArgs),
+    /// Say how far a generator's images are from real ones
+    Metrics(metrics::MetricsArgs),
+    /// Train what gives projections a better start than the average
+    #[command(subcommand)]
+    Encoder(encoder::EncoderCommand),
+    /// List, find, download or delete models
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
     /// Say what a checkpoint file is and holds
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
     Convert(convert::ConvertArgs),
+    /// Make pairs of images for a student from two models
+    Pairs(pairs::PairsArgs),
+    /// Train a student on pairs of images
+    Distill(distill::DistillArgs),
+    /// Translate pictures, videos or raw frames with a student
+    Apply(apply::ApplyArgs),
+    /// Write a student or a generator as an ONNX file
+    Export(export::ExportArgs),
     /// Make, check, show or divide a training set
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// Make curves, a page and a film from the folder of a training
+    Report(report::ReportArgs),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
     /// Say how fast this machine generates, projects and trains
@@ -92,9 +119,17 @@ impl Cli {
             Command::Train(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
+            Command::Metrics(args) => args.run(),
+            Command::Encoder(command) => command.run(),
+            Command::Models(command) => command.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Pairs(args) => args.run(),
+            Command::Distill(args) => args.run(),
+            Command::Apply(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
+            Command::Report(args) => args.run(),
             Command::Demo(args) => args.run(),
             Command::Bench(args) => args.run(),
         }

@@ -8,7 +8,7 @@ use toonify_networks::projection::Space;
 use toonify_networks::stylegan2::Resolution;
 
 use crate::eyes::EyesPlan;
-use crate::project::FilmKind;
+use crate::project::{FilmKind, PersonPlan};
 
 /// What to project; nothing is left to ask.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct ProjectorPlan {
     pub batch: Option<usize>,
     /// Whether the search is shown as a film.
     pub film: FilmKind,
+    /// Whether, and by what, it is measured how much the result is the same person.
+    pub person: Option<PersonPlan>,
 }
 
 impl ProjectorPlan {
@@ -63,6 +65,9 @@ pub struct Settings {
     pub class: Option<usize>,
     /// Whether the noise images that were found along with `w` are kept.
     pub noise: NoiseKept,
+    /// Encoder whose answer the search starts from; without one it starts from the average.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<PathBuf>,
 }
 
 /// What becomes of the noise images that are searched for along with `w`.
