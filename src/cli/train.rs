@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -117,6 +118,9 @@ pub(crate) struct TrainArgs {
     /// Columns and rows of the pictures [default: as many as fill a large screen]
     #[arg(long, value_name = "COLSxROWS", value_parser = columns_and_rows)]
     grid: Option<(usize, usize)>,
+    /// Minutes after which the state is saved at the latest; a killed run loses no more
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = minutes)]
+    save_every: f64,
     /// Say at the end where the time went
     #[arg(long)]
     profile: bool,
@@ -184,6 +188,13 @@ fn truth(text: &str) -> Result<bool, String> {
     }
 }
 
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("expected a number of minutes, at least 0".to_owned()),
+    }
+}
+
 fn augment_set(text: &str) -> Result<AugmentSet, String> {
     text.parse().map_err(|error: toonify_networks::Error| error.to_string())
 }
@@ -246,7 +257,8 @@ impl TrainArgs {
             settings.data.path = absolute(data)?;
         }
         let set = TrainingSet::open(&settings.data, settings.seed)?;
-        Ok((TrainPlan { settings, start: Start::Continue, place: Place::Existing(folder.to_owned()) }, set))
+        let place = Place::Existing(folder.to_owned());
+        Ok((TrainPlan { settings, start: Start::Continue, place, save_every: self.save_every() }, set))
     }
 
     fn plan(&self) -> Result<(TrainPlan, TrainingSet)> {
@@ -265,10 +277,18 @@ impl TrainArgs {
             subset: self.subset,
         };
         let set = TrainingSet::open(&data, self.seed)?;
+        if data.labels && set.shape().c_dim == 0 {
+            return Err(Misuse("--cond=True requires labels specified in dataset.json".into()).into());
+        }
         let name = self.run_name(&set.name());
         let settings = self.settings(data, set.shape())?;
         let start = self.resume.clone().map_or(Start::Scratch, Start::Checkpoint);
-        Ok((TrainPlan { settings, start, place: Place::New { outdir: outdir.clone(), name } }, set))
+        let place = Place::New { outdir: outdir.clone(), name };
+        Ok((TrainPlan { settings, start, place, save_every: self.save_every() }, set))
+    }
+
+    fn save_every(&self) -> Duration {
+        Duration::from_secs_f64(60.0 * self.save_every)
     }
 
     fn run_name(&self, set: &str) -> String {

@@ -14,4 +14,5 @@ pub mod page;
 pub mod photo;
 pub mod picture;
 pub mod shared_file;
+pub mod student;
 pub mod tensors;

@@ -79,7 +79,8 @@ pub fn run(plan: &TrainPlan, source: &dyn Source, stop: &AtomicBool, sink: &mut 
     let pictures = open_pictures(source, settings, (&folder, &trainee, saved.is_some()))?;
     let provenance = start.provenance;
     let state = saved.as_ref().map(|saved| &saved.state);
-    let mut keeper = Keeper::new(Run { settings, folder: &folder, provenance, pictures }, state, (stop, sink))?;
+    let run = Run { settings, folder: &folder, provenance, pictures, save_every: plan.save_every };
+    let mut keeper = Keeper::new(run, state, (stop, sink))?;
     let at = state.map_or_else(Progress::default, |state| state.at);
     let (at, log) = train(&mut trainee, (source, settings), at, &mut keeper)?;
     keeper.finish(&trainee, at)?;
