@@ -13,6 +13,7 @@ mod inputs;
 mod ledger;
 mod plan;
 mod stages;
+mod student;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,8 @@ use toonify_align::{CropMethod, Paste, crop, paste};
 pub use blended::BlendedEngine;
 pub use engine::{AlignedFace, Ending, Engine, Toon};
 pub use ledger::{Fate, PhotoRecord};
-pub use plan::{Base, BlendPlan, LatentsPlan, MaskKind, PastePlan, PhotoPlan, Style, StylePlan};
+pub use plan::{Base, BlendPlan, EnginePlan, LatentsPlan, MaskKind, PastePlan, PhotoPlan, Style, StylePlan};
+pub use student::StudentEngine;
 
 use crate::align::{Finder, FoundFace, Sighting};
 use crate::events::{Event, Sink};
@@ -71,8 +73,11 @@ impl Toonified {
 /// When networks, models or latents cannot be read or do not fit, a source holds no pictures, or a result cannot be
 /// written. A photo that cannot be read or has no face is in the outcome.
 pub fn run(plan: &PhotoPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Toonified> {
-    let mut engine = BlendedEngine::open(&plan.style)?;
-    run_with(plan, &mut engine, (stop, sink))
+    let mut engine: Box<dyn Engine> = match &plan.engine {
+        EnginePlan::Blended(style) => Box::new(BlendedEngine::open(style)?),
+        EnginePlan::Student(path) => Box::new(StudentEngine::open(path)?),
+    };
+    run_with(plan, engine.as_mut(), (stop, sink))
 }
 
 /// [`run`] with an engine of the caller's choice.
@@ -188,7 +193,7 @@ impl Job<'_> {
         ledger: &mut Ledger,
         sink: &mut dyn Sink,
     ) -> Result<Vec<&'e Entry>> {
-        let size_px = engine.resolution().px() as u32;
+        let size_px = engine.side_px();
         let mut faces = Vec::new();
         for Waiting { entry, photo, sighting } in &group {
             for why in &sighting.left_out {
