@@ -27,8 +27,9 @@ const ACTS: &[&str] = &[
     "export",
     "pairs",
     "metrics",
+    "models",
 ];
-const JOURNEYS: &[&str] = &["bench", "demo", "photo", "distill", "apply", "report"];
+const JOURNEYS: &[&str] = &["bench", "demo", "photo", "distill", "apply", "encoder", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
 const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli"), ("apply", "photo")];

@@ -8,6 +8,7 @@ mod convert;
 mod dataset;
 mod demo;
 mod distill;
+mod encoder;
 mod export;
 mod eyes;
 mod faces;
@@ -17,10 +18,14 @@ mod inspect;
 mod interpolate;
 mod interrupt;
 mod memory;
+mod metrics;
+mod models;
 mod numbers;
 mod pairs;
 mod photo;
 mod project;
+mod report;
+mod stored_images;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
@@ -65,6 +70,14 @@ enum Command {
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
     Grid(grid::GridArgs),
+    /// Say how far a generator's images are from real ones
+    Metrics(metrics::MetricsArgs),
+    /// Train what gives projections a better start than the average
+    #[command(subcommand)]
+    Encoder(encoder::EncoderCommand),
+    /// List, find, download or delete models
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
     /// Say what a checkpoint file is and holds
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
@@ -80,6 +93,8 @@ enum Command {
     /// Make, check, show or divide a training set
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// Make curves, a page and a film from the folder of a training
+    Report(report::ReportArgs),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
     /// Say how fast this machine generates, projects and trains
@@ -104,6 +119,9 @@ impl Cli {
             Command::Train(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
+            Command::Metrics(args) => args.run(),
+            Command::Encoder(command) => command.run(),
+            Command::Models(command) => command.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::Pairs(args) => args.run(),
@@ -111,6 +129,7 @@ impl Cli {
             Command::Apply(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
+            Command::Report(args) => args.run(),
             Command::Demo(args) => args.run(),
             Command::Bench(args) => args.run(),
         }

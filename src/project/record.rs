@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use toonify_networks::latent::W;
 use toonify_networks::stylegan2::Noise;
 
-use crate::chart::{Chart, Line};
+use crate::chart::{Chart, Line, Scale};
 use crate::events::{Event, Sink};
 use crate::project::search::{Bench, Found, given};
 use crate::project::target::{Target, Task};
@@ -62,7 +61,7 @@ pub struct Record {
     pub perception: String,
     /// Steps taken; fewer than planned when the search ended early.
     pub steps: usize,
-    /// How far the average face is from the target, where the search begins.
+    /// How far the face is where the search begins: the average, or what the encoder says.
     pub start: Likeness,
     /// How far `proj.png` is.
     pub reached: Likeness,
@@ -158,12 +157,12 @@ impl Record {
         (found, bench): (&Found, &Bench),
     ) -> Result<(Record, RgbImage)> {
         let config = bench.generator.config();
-        let average = W::new(bench.statistics.w_avg.unsqueeze(0)?, config.w_dim)?.broadcast(config.num_ws())?;
+        let begin = bench.start(target)?.broadcast(config.num_ws())?;
         let noise = match identity.settings.noise {
             NoiseKept::No => Noise::Const,
             NoiseKept::Yes => given(&found.noise),
         };
-        let (start, _average_face) = bench.judge(target, &average, &Noise::Const)?;
+        let (start, _image) = bench.judge(target, &begin, &Noise::Const)?;
         let (reached, image) = bench.judge(target, &found.ws, &noise)?;
         let record = Record {
             version: version(),
@@ -234,10 +233,11 @@ pub fn write_projection(target: &Target, found: &Found, image: &RgbImage, noise:
 /// When the file cannot be written.
 pub fn write_chart(folder: &Path, losses: Vec<Line>) -> Result<()> {
     // A search that begins at its goal has nothing to show.
-    if !losses.iter().any(|line| line.values.iter().any(|value| *value > 0.0)) {
+    let (title, x_caption) = ("Distance from the target".to_owned(), "step".to_owned());
+    let chart = Chart { title, x_caption, scale: Scale::Logarithmic, lines: losses };
+    if !chart.can_be_shown() {
         return Ok(());
     }
-    let chart = Chart { title: "Distance from the target".to_owned(), x_caption: "step".to_owned(), lines: losses };
     picture::write(&folder.join("loss.png"), &chart.render()?.into())
 }
 

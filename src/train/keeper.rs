@@ -17,6 +17,7 @@ use crate::train::settings::Settings;
 use crate::train::snapshot::{self, State, Tick, Trainee};
 use crate::train::statistics::{Pace, Statistics};
 use crate::train::tally::Tally;
+use crate::train::tensorboard::TensorBoard;
 
 /// Thousands of images in a tick.
 const KIMG_PER_TICK: u64 = 4;
@@ -32,6 +33,7 @@ pub struct Keeper<'a> {
     stop: &'a AtomicBool,
     sink: &'a mut dyn Sink,
     statistics: Statistics,
+    tensorboard: TensorBoard,
     tick: Tick,
     tally: Tally,
     saved: Saved,
@@ -81,6 +83,8 @@ impl<'a> Keeper<'a> {
         let at = state.map_or_else(Progress::default, |state| state.at);
         Ok(Keeper {
             statistics: Statistics::open(&run.folder.stats(), tick.number, at)?,
+            // After the statistics, which may have lost lines of the future.
+            tensorboard: TensorBoard::open(run.folder.path())?,
             settings: run.settings,
             folder: run.folder,
             provenance: run.provenance,
@@ -114,6 +118,7 @@ impl<'a> Keeper<'a> {
     fn end_tick(&mut self, trainee: &Trainee, (at, done): (Progress, bool)) -> Result<()> {
         let p = trainee.augmenter().p();
         let pace = self.statistics.end_tick(self.tick.number, at, (&self.tally, p))?;
+        self.tensorboard.follow()?;
         self.sink.event(&Event::Note(self.status(at, &pace, p)));
         for illness in diagnose(&self.tally, trainee.augmenter().follows().then_some(p)) {
             self.tell(illness);
