@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where rustup puts cargo; not on everybody's PATH.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
-.PHONY: help setup demo test check check-features bench test-onnx fuzz-smoke audit clean
+.PHONY: help setup demo test check check-features bench pictures test-onnx fuzz-smoke audit clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,10 @@ check-features: setup ## build and test the face alignment without dlib
 
 bench: setup ## time the operators and the generator
 	cargo bench -p toonify-networks
+
+pictures: setup ## render the pictures of docs/blending.md: BASE= TUNED= CHARACTERS= PHOTOS=
+	cargo build --release
+	TOONIFY=target/release/toonify tools/pictures.sh "$(BASE)" "$(TUNED)" "$(CHARACTERS)" "$(PHOTOS)" docs/pictures
 
 test-onnx: setup ## run exported files in tract and in onnxruntime, and race the student against onnxruntime
 	cargo test -p toonify-verify

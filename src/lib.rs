@@ -19,6 +19,7 @@
 
 pub mod align;
 pub mod apply;
+pub mod bench;
 pub mod blend;
 pub mod chart;
 pub mod cli;
@@ -41,6 +42,7 @@ pub mod pixels;
 pub mod plot;
 pub mod project;
 pub mod render;
+pub mod report;
 pub mod sheet;
 pub mod statistics;
 pub mod store;

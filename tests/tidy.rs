@@ -28,7 +28,7 @@ const ACTS: &[&str] = &[
     "pairs",
     "metrics",
 ];
-const JOURNEYS: &[&str] = &["demo", "photo", "distill", "apply", "report"];
+const JOURNEYS: &[&str] = &["bench", "demo", "photo", "distill", "apply", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
 const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli"), ("apply", "photo")];

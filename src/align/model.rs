@@ -8,11 +8,10 @@ use toonify_align::LandmarkSource;
 
 use super::look::Eyes;
 use super::plan::LandmarkKind;
+use crate::store::models::FOLDER_VARIABLE;
 
 /// The model's file name, everywhere.
 pub const FILE_NAME: &str = "shape_predictor_68_face_landmarks.dat";
-/// Names a folder of models.
-pub const FOLDER_VARIABLE: &str = "TOONIFY_MODELS";
 /// Where Debian's package `libdlib-data` puts it.
 const SYSTEM_FOLDER: &str = "/usr/share/dlib";
 

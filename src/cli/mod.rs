@@ -2,6 +2,7 @@
 
 mod align;
 mod apply;
+mod bench;
 mod blend;
 mod convert;
 mod dataset;
@@ -21,9 +22,11 @@ mod pace;
 mod pairs;
 mod photo;
 mod project;
+mod report;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod timing;
 mod train;
 
 use std::io::{ErrorKind, Write};
@@ -59,7 +62,7 @@ enum Command {
     /// Find the latents whose image is nearest to a photo
     Project(project::ProjectArgs),
     /// Train a generator, or tune one to new images
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
@@ -81,8 +84,12 @@ enum Command {
     /// Make, check, show or divide a training set
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// Make curves, a page and a film from the folder of a training
+    Report(report::ReportArgs),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
+    /// Say how fast this machine generates, projects and trains
+    Bench(bench::BenchArgs),
 }
 
 impl Cli {
@@ -92,6 +99,7 @@ impl Cli {
     /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
     pub fn run(self) -> Result<()> {
         memory::keep_freed_memory();
+        let _table = timing::Timing::from_environment();
         match self.command {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
@@ -110,7 +118,9 @@ impl Cli {
             Command::BenchStudent(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
+            Command::Report(args) => args.run(),
             Command::Demo(args) => args.run(),
+            Command::Bench(args) => args.run(),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toonify_networks::latent::W;
 use toonify_networks::stylegan2::Noise;
 
-use crate::chart::{Chart, Line};
+use crate::chart::{Chart, Line, Scale};
 use crate::events::{Event, Sink};
 use crate::project::search::{Bench, Found, given};
 use crate::project::target::{Target, Task};
@@ -66,6 +66,9 @@ pub struct Record {
     pub start: Likeness,
     /// How far `proj.png` is.
     pub reached: Likeness,
+    /// How far the person in `proj.png` is from that of the target by dlib's face recognition; below 0.6 they are one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<f64>,
     /// Pivotal tuning, if there was any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tuned: Option<Tuned>,
@@ -90,6 +93,9 @@ pub struct Tuned {
     /// How far `tuned.png` is from the target.
     #[serde(flatten)]
     pub reached: Likeness,
+    /// How far the person in `tuned.png` is from that of the target.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<f64>,
 }
 
 /// What a result must have been made of to count as this run's.
@@ -168,6 +174,7 @@ impl Record {
             steps: found.losses.len(),
             start,
             reached,
+            person: bench.person_distance(target, &image)?,
             tuned: None,
             seconds: 0.0,
         };
@@ -223,10 +230,11 @@ pub fn write_projection(target: &Target, found: &Found, image: &RgbImage, noise:
 /// When the file cannot be written.
 pub fn write_chart(folder: &Path, losses: Vec<Line>) -> Result<()> {
     // A search that begins at its goal has nothing to show.
-    if !losses.iter().any(|line| line.values.iter().any(|value| *value > 0.0)) {
+    let (title, x_caption) = ("Distance from the target".to_owned(), "step".to_owned());
+    let chart = Chart { title, x_caption, scale: Scale::Logarithmic, lines: losses };
+    if !chart.can_be_shown() {
         return Ok(());
     }
-    let chart = Chart { title: "Distance from the target".to_owned(), x_caption: "step".to_owned(), lines: losses };
     picture::write(&folder.join("loss.png"), &chart.render()?.into())
 }
 

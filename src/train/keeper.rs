@@ -17,11 +17,10 @@ use crate::train::settings::Settings;
 use crate::train::snapshot::{self, State, Tick, Trainee};
 use crate::train::statistics::{Pace, Statistics};
 use crate::train::tally::Tally;
+use crate::train::tensorboard::TensorBoard;
 
 /// Thousands of images in a tick.
 const KIMG_PER_TICK: u64 = 4;
-/// At least so often the state is saved, so that a killed run loses no more.
-const SAVE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Generated images that differ among themselves by less than this share of what real ones do are all alike.
 const ALIKE: f64 = 0.1;
 
@@ -34,6 +33,7 @@ pub struct Keeper<'a> {
     stop: &'a AtomicBool,
     sink: &'a mut dyn Sink,
     statistics: Statistics,
+    tensorboard: TensorBoard,
     tick: Tick,
     tally: Tally,
     saved: Saved,
@@ -52,6 +52,7 @@ pub struct Pictures {
 struct Saved {
     at: Progress,
     when: Instant,
+    every: Duration,
 }
 
 /// What a keeper needs of the run.
@@ -64,6 +65,8 @@ pub struct Run<'a> {
     pub provenance: Provenance,
     /// What it shows.
     pub pictures: Pictures,
+    /// How often its state is saved.
+    pub save_every: Duration,
 }
 
 impl<'a> Keeper<'a> {
@@ -80,6 +83,8 @@ impl<'a> Keeper<'a> {
         let at = state.map_or_else(Progress::default, |state| state.at);
         Ok(Keeper {
             statistics: Statistics::open(&run.folder.stats(), tick.number, at)?,
+            // After the statistics, which may have lost lines of the future.
+            tensorboard: TensorBoard::open(run.folder.path())?,
             settings: run.settings,
             folder: run.folder,
             provenance: run.provenance,
@@ -88,7 +93,7 @@ impl<'a> Keeper<'a> {
             sink,
             tick,
             tally: state.map(|state| state.tally.clone()).unwrap_or_default(),
-            saved: Saved { at, when: Instant::now() },
+            saved: Saved { at, when: Instant::now(), every: run.save_every },
             told: BTreeSet::new(),
         })
     }
@@ -105,7 +110,7 @@ impl<'a> Keeper<'a> {
         let run = (self.settings, &self.provenance);
         let state = State::of(trainee, run, (at, self.tick), &self.tally);
         snapshot::save(&self.folder.state(), trainee, &state)?;
-        self.saved = Saved { at, when: Instant::now() };
+        self.saved = Saved { at, when: Instant::now(), ..self.saved };
         Ok(())
     }
 
@@ -113,6 +118,7 @@ impl<'a> Keeper<'a> {
     fn end_tick(&mut self, trainee: &Trainee, (at, done): (Progress, bool)) -> Result<()> {
         let p = trainee.augmenter().p();
         let pace = self.statistics.end_tick(self.tick.number, at, (&self.tally, p))?;
+        self.tensorboard.follow()?;
         self.sink.event(&Event::Note(self.status(at, &pace, p)));
         for illness in diagnose(&self.tally, trainee.augmenter().follows().then_some(p)) {
             self.tell(illness);
@@ -121,9 +127,22 @@ impl<'a> Keeper<'a> {
         self.tick = Tick { number: self.tick.number + 1, images: at.images };
         self.tally = Tally::default();
         if due {
-            self.write_snapshot(trainee, at)?;
+            let result = self.write_snapshot(trainee, at);
+            if done {
+                return result;
+            }
+            self.put_up_with(result);
         }
         Ok(())
+    }
+
+    /// A file that could not be written is no reason to lose what was learnt: the next attempt may succeed, and the last
+    /// good state is still there.
+    fn put_up_with(&mut self, result: Result<()>) {
+        if let Err(error) = result {
+            self.sink.event(&Event::Warning(format!("{error:#}; the training goes on, the last good state is kept")));
+            self.saved.when = Instant::now();
+        }
     }
 
     fn write_snapshot(&mut self, trainee: &Trainee, at: Progress) -> Result<()> {
@@ -187,8 +206,9 @@ impl Watch<Trainee> for Keeper<'_> {
         if self.stop.load(Ordering::Relaxed) {
             return Ok(Flow::Stop);
         }
-        if self.saved.when.elapsed() >= SAVE_EVERY {
-            self.save(trainee, at)?;
+        if !done && self.saved.when.elapsed() >= self.saved.every {
+            let result = self.save(trainee, at);
+            self.put_up_with(result);
         }
         Ok(Flow::Continue)
     }

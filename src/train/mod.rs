@@ -1,14 +1,15 @@
 //! Training: images to a generator.
 //!
-//! [`fit`](mod@fit) is the loop, [`schedule`] says which phases a step has, [`recipes`] hold the networks and their losses.
+//! [`plan`] turns what was typed into settings, as the published trainer does. [`fit`](mod@fit) is the loop, [`schedule`] says which phases a step has, [`recipes`] hold the networks and their losses.
 //! [`keeper`] looks after the run: what it prints, what it writes, and what a run that was stopped needs to go on.
 
-pub mod config;
 pub mod ema;
 pub mod fit;
 pub mod health;
 pub mod keeper;
+pub mod needs;
 pub mod pictures;
+pub mod plan;
 pub mod profile;
 pub mod recipes;
 pub mod run_folder;
@@ -19,6 +20,7 @@ pub mod source;
 pub mod start;
 pub mod statistics;
 pub mod tally;
+pub mod tensorboard;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -79,7 +81,8 @@ pub fn run(plan: &TrainPlan, source: &dyn Source, stop: &AtomicBool, sink: &mut 
     let pictures = open_pictures(source, settings, (&folder, &trainee, saved.is_some()))?;
     let provenance = start.provenance;
     let state = saved.as_ref().map(|saved| &saved.state);
-    let mut keeper = Keeper::new(Run { settings, folder: &folder, provenance, pictures }, state, (stop, sink))?;
+    let run = Run { settings, folder: &folder, provenance, pictures, save_every: plan.save_every };
+    let mut keeper = Keeper::new(run, state, (stop, sink))?;
     let at = state.map_or_else(Progress::default, |state| state.at);
     let (at, log) = train(&mut trainee, (source, settings), at, &mut keeper)?;
     keeper.finish(&trainee, at)?;

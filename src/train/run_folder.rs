@@ -28,7 +28,7 @@ impl RunFolder {
             }
             Place::New { outdir, name } => {
                 folder::create(outdir)?;
-                let path = outdir.join(format!("{:05}-{name}", next_number(outdir)?));
+                let path = next(outdir, name)?;
                 folder::create(&path)?;
                 Ok(RunFolder(path))
             }
@@ -81,6 +81,15 @@ const STATE: &str = "training-state.safetensors";
 /// The state file of a run, if `path` is the folder of one.
 pub fn state_in(path: &Path) -> Option<PathBuf> {
     Some(path.join(STATE)).filter(|state| state.is_file())
+}
+
+/// The folder that the next run of this name gets: `OUTDIR/00000-NAME`.
+///
+/// # Errors
+/// When `outdir` is there and cannot be read.
+pub fn next(outdir: &Path, name: &str) -> Result<PathBuf> {
+    let number = if outdir.exists() { next_number(outdir)? } else { 0 };
+    Ok(outdir.join(format!("{number:05}-{name}")))
 }
 
 /// One more than the highest number that a folder's name begins with.

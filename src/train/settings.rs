@@ -1,6 +1,7 @@
 //! What a training is asked to do: everything that decides its result, and where it begins and ends.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,8 @@ pub struct TrainPlan {
     pub start: Start,
     /// Where it writes.
     pub place: Place,
+    /// At least so often the state is saved, so that a killed run loses no more. It has no influence on the result.
+    pub save_every: Duration,
 }
 
 /// What a training begins with.

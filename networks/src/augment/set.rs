@@ -220,6 +220,14 @@ impl AugmentSet {
         Transformation::ALL.into_iter().zip(self.multipliers).filter(|&(_, multiplier)| multiplier > 0.0)
     }
 
+    /// What differs from [`AugmentSet::NONE`]: transformations, then ranges, by their names in text.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let ranges = Range::TABLE.iter().map(|row| (row, self.range(row.0))).filter(|(row, value)| row.2 != *value);
+        self.parts()
+            .map(|(part, multiplier)| (part.name(), multiplier))
+            .chain(ranges.map(|(row, value)| (row.1, value)))
+    }
+
     /// The set with this name.
     fn named(name: &str) -> Option<AugmentSet> {
         let (_, parts) = PUBLISHED_SETS.iter().find(|(known, _)| *known == name)?;
@@ -288,10 +296,8 @@ impl fmt::Display for AugmentSet {
         if let Some((name, _)) = PUBLISHED_SETS.iter().find(named) {
             return f.write_str(name);
         }
-        let parts = self.parts().map(|(part, multiplier)| format!("{}={multiplier}", part.name()));
-        let ranges = Range::TABLE.iter().filter(|row| self.range(row.0) != row.2);
-        let ranges = ranges.map(|row| format!("{}={}", row.1, self.range(row.0)));
-        let text = parts.chain(ranges).collect::<Vec<_>>().join(",");
+        let settings = self.settings().map(|(name, value)| format!("{name}={value}"));
+        let text = settings.collect::<Vec<_>>().join(",");
         f.write_str(if text.is_empty() { "none" } else { &text })
     }
 }
