@@ -21,6 +21,7 @@ mod memory;
 mod metrics;
 mod models;
 mod numbers;
+mod pace;
 mod pairs;
 mod photo;
 mod project;
@@ -89,6 +90,8 @@ enum Command {
     Distill(distill::DistillArgs),
     /// Translate pictures, videos or raw frames with a student
     Apply(apply::ApplyArgs),
+    /// Time students on this machine
+    BenchStudent(pace::PaceArgs),
     /// Write a student or a generator as an ONNX file
     Export(export::ExportArgs),
     /// Make, check, show or divide a training set
@@ -129,6 +132,7 @@ impl Cli {
             Command::Pairs(args) => args.run(),
             Command::Distill(args) => args.run(),
             Command::Apply(args) => args.run(),
+            Command::BenchStudent(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Report(args) => args.run(),
