@@ -74,7 +74,7 @@ fn header(record: &impl Serialize, entries: &[Entry<'_>]) -> Result<Vec<u8>> {
     Ok(header)
 }
 
-/// Reads a file that [`write`] has written.
+/// Reads a file that [`write()`] has written.
 ///
 /// # Errors
 /// When it is not there, is damaged, or holds another kind of record; the message names it.
