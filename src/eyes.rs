@@ -65,6 +65,17 @@ pub fn open(plan: &EyesPlan, checkpoint: &Checkpoint, sink: &mut dyn Sink) -> Re
             Ok(pixels())
         }
         Sight::Auto | Sight::Discriminator => judge(checkpoint),
+        Sight::Pixel | Sight::Squeezenet | Sight::Vgg16 => alone(plan),
+    }
+}
+
+/// [`open`] where there is no checkpoint to look at.
+///
+/// # Errors
+/// As [`open`], and when the plan asks for the checkpoint's discriminator.
+pub fn alone(plan: &EyesPlan) -> Result<Eyes> {
+    match plan.sight {
+        Sight::Auto | Sight::Discriminator => bail!("there is no checkpoint whose discriminator could compare images"),
         Sight::Pixel => Ok(pixels()),
         Sight::Squeezenet => {
             let net = squeezenet(plan)?;

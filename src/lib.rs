@@ -18,19 +18,24 @@
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.
 
 pub mod align;
+pub mod apply;
+pub mod bench;
 pub mod blend;
 pub mod chart;
 pub mod cli;
 pub mod convert;
 pub mod dataset;
 pub mod demo;
+pub mod distill;
 pub mod events;
+pub mod export;
 pub mod eyes;
 pub mod generate;
 pub mod grid;
 pub mod inspect;
 pub mod interpolate;
 pub mod latents;
+pub mod pairs;
 pub mod photo;
 pub mod pixels;
 pub mod plot;

@@ -125,6 +125,19 @@ fn a_grid_has_a_column_for_every_blend_and_a_row_for_every_latent() {
 }
 
 #[test]
+fn a_grid_can_show_what_each_resolution_carries() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (base, tuned, out) = (network("small/base"), network("small/tuned"), folder.path().join("out"));
+    let models = ["grid", "--base", &base, "--tuned", &tuned, "--seeds", "1", "--trunc", "1"];
+    let args = [&models[..], &["--alone", "--json", "--outdir", text(&out)]].concat();
+    let outcome: serde_json::Value = serde_json::from_str(&succeed(&args)).expect("JSON");
+    assert_eq!(outcome["columns"], serde_json::json!(["base", "4 alone", "8 alone", "16 alone", "tuned"]));
+    let blend = folder.path().join("blend.safetensors");
+    succeed(&["blend", "--low", &base, "--high", &tuned, "--curve", "0,1,0", "-o", text(&blend)]);
+    assert_eq!(std::fs::read(out.join("cells/00-02.png")).expect("a cell"), picture(&blend));
+}
+
+#[test]
 fn scores_say_how_much_identity_is_kept_and_how_far_the_characters_are() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (base, tuned) = (network("small/base"), network("small/tuned"));

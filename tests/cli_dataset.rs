@@ -404,8 +404,7 @@ fn ctrl_c_leaves_nothing_behind() {
             assert!(start.elapsed().as_secs() < 60, "nothing is begun");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        let id = child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill runs").success());
+        assert!(support::signal(&child, "INT"));
         let output = child.wait_with_output().expect("it ends");
         support::check_failed(&output, 1, &["stopped: ", text(&made), "was not made"]);
         assert_eq!(support::files(&dest), [""; 0]);

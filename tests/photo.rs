@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,7 +22,9 @@ use toonify_networks::stylegan2::Resolution;
 
 mod support;
 
-use support::{beside, check_failed, drawn, fail, files, landmark_model, portrait, save, succeed, text, toonify};
+use support::{
+    beside, check_failed, drawn, fail, files, interrupt_after, landmark_model, portrait, save, succeed, text, toonify,
+};
 
 /// A folder with `base.safetensors` and `tuned.safetensors` of 16 px, made once.
 fn networks() -> &'static Path {
@@ -186,12 +187,8 @@ fn ctrl_c_leaves_a_result_and_the_same_command_makes_it_better() {
     let mut args = arguments(&photo, &out, &[]);
     let steps = args.iter().position(|arg| arg == "5").expect("the number of steps");
     args[steps] = "1000000".to_owned();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
-    let piped = || std::process::Stdio::piped();
-    let child = command.args(&args).stdout(piped()).stderr(piped()).spawn().expect("it runs");
-    std::thread::sleep(std::time::Duration::from_secs(4));
-    assert!(support::signal(&child, "INT"));
-    let output = child.wait_with_output().expect("it ends");
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let output = interrupt_after("projecting 1 picture", &args);
     check_failed(
         &output,
         1,

@@ -24,12 +24,14 @@ const ACTS: &[&str] = &[
     "dataset",
     "project",
     "train",
+    "export",
+    "pairs",
     "metrics",
 ];
-const JOURNEYS: &[&str] = &["demo", "photo", "report"];
+const JOURNEYS: &[&str] = &["bench", "demo", "photo", "distill", "apply", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
-const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli")];
+const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli"), ("apply", "photo")];
 
 /// Files that may hold a loop over training steps.
 const STEP_LOOPS: &[&str] = &["src/train/fit.rs", "src/project/search.rs"];
@@ -63,11 +65,13 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) {
     }
 }
 
-const LIBRARIES_AND_BINARY: &[&str] = &["src", "networks/src", "align/src"];
+const LIBRARIES_AND_BINARY: &[&str] = &["src", "networks/src", "align/src", "verify/src"];
 const EVERYTHING: &[&str] = &[
     "src",
     "networks/src",
     "align/src",
+    "verify/src",
+    "verify/tests",
     "tests",
     "networks/tests",
     "align/tests",
@@ -283,7 +287,7 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
 #[test]
 fn every_dependency_has_a_reason() {
     let read = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name);
-    let manifests = ["Cargo.toml", "networks/Cargo.toml", "align/Cargo.toml"].map(read);
+    let manifests = ["Cargo.toml", "networks/Cargo.toml", "align/Cargo.toml", "verify/Cargo.toml"].map(read);
     let used: BTreeSet<String> = manifests.iter().flat_map(|manifest| dependencies(manifest)).collect();
     let page = read("docs/decisions/0010-dependencies.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());

@@ -10,7 +10,7 @@ use toonify_networks::stylegan2::{Resolution, Slope};
 use crate::cli::eyes::EyesArgs;
 use crate::cli::numbers::NumberList;
 use crate::cli::{Misuse, OutputArgs};
-use crate::grid::{self, Film, GridPlan, LowModel, ScorePlan};
+use crate::grid::{self, Blends, Film, GridPlan, LowModel, ScorePlan};
 use crate::latents::{FaceSource, Preparation};
 
 const EXAMPLES: &str = "\
@@ -35,7 +35,10 @@ pub(crate) struct GridArgs {
     /// Which of the two gives the low resolutions: pose and shape
     #[arg(long, value_enum, default_value_t = LowArg::Tuned)]
     low: LowArg,
-    /// Resolutions to swap at, as in 8,16,32 [default: all below that of the networks]
+    /// One resolution at a time from the tuned model, all others from the base: what each resolution carries
+    #[arg(long, conflicts_with_all = ["low", "width"])]
+    alone: bool,
+    /// Resolutions to blend at, as in 8,16,32 [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     resolutions: Vec<Resolution>,
     /// Width of the change in octaves, 0 for a hard swap; repeat it to compare several
@@ -100,7 +103,8 @@ impl GridArgs {
                 LowArg::Tuned => LowModel::Tuned,
                 LowArg::Base => LowModel::Base,
             },
-            swaps: self.resolutions,
+            blends: if self.alone { Blends::Alone } else { Blends::UpTo },
+            resolutions: self.resolutions,
             slopes: self.width.iter().map(slope).collect(),
             rows,
             preparation,

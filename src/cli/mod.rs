@@ -1,10 +1,14 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
 mod align;
+mod apply;
+mod bench;
 mod blend;
 mod convert;
 mod dataset;
 mod demo;
+mod distill;
+mod export;
 mod eyes;
 mod faces;
 mod generate;
@@ -14,12 +18,14 @@ mod interpolate;
 mod interrupt;
 mod memory;
 mod numbers;
+mod pairs;
 mod photo;
 mod project;
 mod report;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod timing;
 mod train;
 
 use std::io::{ErrorKind, Write};
@@ -64,6 +70,14 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
     Convert(convert::ConvertArgs),
+    /// Make pairs of images for a student from two models
+    Pairs(pairs::PairsArgs),
+    /// Train a student on pairs of images
+    Distill(distill::DistillArgs),
+    /// Translate pictures, videos or raw frames with a student
+    Apply(apply::ApplyArgs),
+    /// Write a student or a generator as an ONNX file
+    Export(export::ExportArgs),
     /// Make, check, show or divide a training set
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
@@ -71,6 +85,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
+    /// Say how fast this machine generates, projects and trains
+    Bench(bench::BenchArgs),
 }
 
 impl Cli {
@@ -80,6 +96,7 @@ impl Cli {
     /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
     pub fn run(self) -> Result<()> {
         memory::keep_freed_memory();
+        let _table = timing::Timing::from_environment();
         match self.command {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
@@ -92,9 +109,14 @@ impl Cli {
             Command::Grid(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Pairs(args) => args.run(),
+            Command::Distill(args) => args.run(),
+            Command::Apply(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Report(args) => args.run(),
             Command::Demo(args) => args.run(),
+            Command::Bench(args) => args.run(),
         }
     }
 }

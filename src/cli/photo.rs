@@ -145,7 +145,7 @@ impl PhotoArgs {
             _ => return Err(misuse("--w takes one folder, or a .npz file for each face")),
         };
         let base = base.ok_or_else(|| misuse("give --base, the model to project into, or --w with .npz files"))?;
-        Ok(LatentsPlan::Projected { projector: search.projector(base)?, folder })
+        Ok(LatentsPlan::Projected { projector: Box::new(search.projector(base)?), folder })
     }
 
     fn plan(self) -> Result<PhotoPlan> {

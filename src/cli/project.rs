@@ -6,10 +6,13 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use toonify_networks::projection::Space;
 
+use crate::align::model;
 use crate::cli::eyes::EyesArgs;
 use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::{Misuse, OutputArgs};
-use crate::project::{self, FilmKind, NoiseKept, ProjectPlan, ProjectedTarget, ProjectorPlan, Settings};
+use crate::project::{
+    self, FilmKind, NoiseKept, PERSON_MODEL, PersonPlan, ProjectPlan, ProjectedTarget, ProjectorPlan, Settings,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,6 +77,10 @@ pub(crate) struct SearchArgs {
     batch: Option<usize>,
     #[command(flatten)]
     eyes: EyesArgs,
+    /// dlib's face recognition network, to measure whether the result is the same person [default:
+    /// dlib_face_recognition_resnet_model_v1.dat beside the landmark model, if it is there]
+    #[arg(long, value_name = "FILE")]
+    identity_model: Option<PathBuf>,
     /// Class of a conditional network
     #[arg(long, value_name = "INDEX")]
     class: Option<usize>,
@@ -106,7 +113,7 @@ impl SearchArgs {
         if self.num_steps == 0 || self.batch == Some(0) || self.patience == Some(0) {
             return Err(Misuse("--num-steps, --batch and --patience count from 1".to_owned()).into());
         }
-        let eyes = self.eyes.plan()?;
+        let (eyes, person) = (self.eyes.plan()?, person(self.identity_model)?);
         let settings = Settings {
             num_steps: self.num_steps,
             seed: self.seed,
@@ -121,7 +128,19 @@ impl SearchArgs {
             class: self.class,
             noise: NoiseKept::No,
         };
-        Ok(ProjectorPlan { network, settings, batch: self.batch, film: FilmKind::Off })
+        Ok(ProjectorPlan { network, settings, batch: self.batch, film: FilmKind::Off, person })
+    }
+}
+
+/// The models that recognise people: those that are given, or those that are found.
+fn person(given: Option<PathBuf>) -> Result<Option<PersonPlan>> {
+    match (given, model::locate(None)) {
+        (Some(network), landmarks) => Ok(Some(PersonPlan { network, landmarks: landmarks? })),
+        (None, Ok(landmarks)) => {
+            let network = landmarks.with_file_name(PERSON_MODEL);
+            Ok(network.is_file().then_some(PersonPlan { network, landmarks }))
+        }
+        (None, Err(_)) => Ok(None),
     }
 }
 
@@ -152,5 +171,7 @@ fn line(target: &ProjectedTarget) -> String {
     let tuned = record.tuned.map(|tuned| format!(" → {:.4} tuned", tuned.reached.mse)).unwrap_or_default();
     let how = if target.reused { "done before".to_owned() } else { format!("{:.0} s", record.seconds) };
     let (start, reached) = (record.start.mse, record.reached.mse);
-    format!("{}  mse {start:.4} → {reached:.4}{tuned}  ({how})", target.folder.display())
+    let person = record.tuned.map_or(record.person, |tuned| tuned.person);
+    let person = person.map(|distance| format!("  identity {distance:.2}")).unwrap_or_default();
+    format!("{}  mse {start:.4} → {reached:.4}{tuned}{person}  ({how})", target.folder.display())
 }

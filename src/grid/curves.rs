@@ -19,12 +19,12 @@ pub enum Place {
         model: String,
     },
     /// A blend.
-    Swap {
+    Blend {
         /// The tuned model's name and how the blend changes over, where there are several: what its line is called.
         line: String,
         /// The tuned model's name.
         model: String,
-        /// The last resolution from the low model.
+        /// Its resolution.
         resolution: Resolution,
     },
 }
@@ -53,7 +53,7 @@ impl Column {
         match &self.place {
             Place::Base => "base".to_owned(),
             Place::Tuned { .. } => "tuned".to_owned(),
-            Place::Swap { resolution, .. } => resolution.to_string(),
+            Place::Blend { resolution, .. } => resolution.to_string(),
         }
     }
 }
@@ -84,7 +84,7 @@ pub fn draw(columns: &[Column], low: LowModel) -> Result<RgbImage> {
 fn lines(columns: &[Column]) -> Vec<(&str, &str)> {
     let mut names: Vec<(&str, &str)> = Vec::new();
     for column in columns {
-        if let Place::Swap { line, model, .. } = &column.place
+        if let Place::Blend { line, model, .. } = &column.place
             && !names.iter().any(|(known, _)| known == line)
         {
             names.push((line, model));
@@ -95,7 +95,7 @@ fn lines(columns: &[Column]) -> Vec<(&str, &str)> {
 
 /// The columns of one line: its blends by resolution.
 fn blends<'a>(columns: &'a [Column], line: &str) -> Vec<&'a Column> {
-    let is_mine = |column: &&Column| matches!(&column.place, Place::Swap { line: own, .. } if own == line);
+    let is_mine = |column: &&Column| matches!(&column.place, Place::Blend { line: own, .. } if own == line);
     let mut mine: Vec<&Column> = columns.iter().filter(is_mine).collect();
     mine.sort_by_key(|column| octave(column));
     mine
@@ -104,7 +104,7 @@ fn blends<'a>(columns: &'a [Column], line: &str) -> Vec<&'a Column> {
 /// The horizontal place of a blend; resolutions double from place to place.
 fn octave(column: &Column) -> u32 {
     match &column.place {
-        Place::Swap { resolution, .. } => resolution.px().ilog2(),
+        Place::Blend { resolution, .. } => resolution.px().ilog2(),
         Place::Base | Place::Tuned { .. } => 0,
     }
 }
@@ -121,7 +121,7 @@ fn over_resolution(columns: &[Column], title: &str, measure: &str, value: impl F
     octaves.dedup();
     Plot {
         title: title.to_owned(),
-        captions: ["last resolution from the low model".to_owned(), measure.to_owned()],
+        captions: ["resolution of the blend, px".to_owned(), measure.to_owned()],
         x_names: octaves.into_iter().map(|octave| (f64::from(octave), (1u64 << octave).to_string())).collect(),
         series: series.collect(),
     }

@@ -5,7 +5,7 @@ mod scores;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use image::DynamicImage;
 use serde::Serialize;
 use toonify_networks::checkpoint::{Checkpoint, Parts};
@@ -32,8 +32,10 @@ pub struct GridPlan {
     pub tuned: Vec<PathBuf>,
     /// Which of the two gives the low resolutions.
     pub low: LowModel,
-    /// Resolutions to swap at; empty for all below that of the networks.
-    pub swaps: Vec<Resolution>,
+    /// What is blended.
+    pub blends: Blends,
+    /// Resolutions to blend at; empty for all.
+    pub resolutions: Vec<Resolution>,
     /// Ways to change from one model to the other, each with columns of its own.
     pub slopes: Vec<Slope>,
     /// The rows; seeds are mapped by the base.
@@ -57,6 +59,15 @@ pub enum LowModel {
     Tuned,
     /// Shapes of the photos, paint of the characters.
     Base,
+}
+
+/// What a column's resolution says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blends {
+    /// Layers up to it come from the model of the low resolutions, all others from the other one.
+    UpTo,
+    /// It alone comes from the tuned model, whatever gives the low resolutions otherwise.
+    Alone,
 }
 
 /// Whether to make an animated GIF.
@@ -158,25 +169,22 @@ pub struct Grid {
 
 /// The base, every blend, and every tuned model.
 fn columns(plan: &GridPlan, base: &Checkpoint, tuned: &[(String, Weights<Layer>)]) -> Result<Vec<(Column, Place)>> {
-    let size = base.config.resolution;
-    let swaps = match plan.swaps.as_slice() {
-        [] => size.half().map_or(vec![], |half| half.ladder().collect()),
-        chosen => chosen.to_vec(),
-    };
+    let resolutions = resolutions(plan, base.config.resolution)?;
     let mut columns = vec![(Column { caption: "base".to_owned(), weights: base.ema.clone() }, Place::Base)];
     for (name, model) in tuned {
-        let (low, high) = match plan.low {
-            LowModel::Tuned => (model, &base.ema),
-            LowModel::Base => (&base.ema, model),
-        };
         for &slope in &plan.slopes {
-            for &swap in &swaps {
-                ensure!(swap <= size, "cannot swap at {swap} px, the networks have {size} px");
-                let curve = BlendCurve::swap(swap, Level::Zero, slope)?;
-                let caption = format!("swap {swap}{}", width_of(slope));
-                let weights = low.blend(high, &base.config, &curve)?;
+            for &resolution in &resolutions {
+                let (caption, weights) = match plan.blends {
+                    Blends::UpTo => {
+                        let caption = format!("swap {resolution}{}", width_of(slope));
+                        (caption, swapped(plan.low, (&base.ema, model), &base.config, (resolution, slope))?)
+                    }
+                    Blends::Alone => {
+                        (format!("{resolution} alone"), alone((&base.ema, model), &base.config, resolution)?)
+                    }
+                };
                 let line = format!("{}{}", if tuned.len() == 1 { "blends" } else { name }, width_of(slope));
-                let place = Place::Swap { line, model: name.clone(), resolution: swap };
+                let place = Place::Blend { line, model: name.clone(), resolution };
                 columns.push((Column { caption, weights }, place));
             }
         }
@@ -185,6 +193,43 @@ fn columns(plan: &GridPlan, base: &Checkpoint, tuned: &[(String, Weights<Layer>)
         columns.push((column, Place::Tuned { model: name.clone() }));
     }
     Ok(columns)
+}
+
+/// The resolutions of the plan, or all at which a blend is neither of the two models.
+fn resolutions(plan: &GridPlan, size: Resolution) -> Result<Vec<Resolution>> {
+    if let Some(resolution) = plan.resolutions.iter().find(|resolution| **resolution > size) {
+        bail!("cannot blend at {resolution} px, the networks have {size} px");
+    }
+    Ok(match (plan.resolutions.as_slice(), plan.blends) {
+        ([], Blends::UpTo) => size.half().map_or(vec![], |half| half.ladder().collect()),
+        ([], Blends::Alone) => size.ladder().collect(),
+        (chosen, _) => chosen.to_vec(),
+    })
+}
+
+/// Layers up to a resolution from one model, all others from the other.
+fn swapped(
+    low: LowModel,
+    (base, tuned): (&Weights<Layer>, &Weights<Layer>),
+    config: &GeneratorConfig,
+    (resolution, slope): (Resolution, Slope),
+) -> Result<Weights<Layer>> {
+    let curve = BlendCurve::swap(resolution, Level::Zero, slope)?;
+    Ok(match low {
+        LowModel::Tuned => tuned.blend(base, config, &curve)?,
+        LowModel::Base => base.blend(tuned, config, &curve)?,
+    })
+}
+
+/// One resolution from the tuned model, all others from the base.
+fn alone(
+    (base, tuned): (&Weights<Layer>, &Weights<Layer>),
+    config: &GeneratorConfig,
+    resolution: Resolution,
+) -> Result<Weights<Layer>> {
+    let share = |other: Resolution| if other == resolution { 1.0 } else { 0.0 };
+    let curve = BlendCurve::shares(config.resolution.ladder().map(share).collect(), config.resolution)?;
+    Ok(base.blend(tuned, config, &curve)?)
 }
 
 /// The width of a change as captions have it.
@@ -263,9 +308,10 @@ fn save(
     (places, scores): (&[Place], &[CellScore]),
     sink: &mut dyn Sink,
 ) -> Result<Gridded> {
-    let title = match plan.low {
-        LowModel::Tuned => "Layers up to the swap from the tuned model, above it from the base",
-        LowModel::Base => "Layers up to the swap from the base, above it from the tuned model",
+    let title = match (plan.blends, plan.low) {
+        (Blends::Alone, _) => "One resolution from the tuned model, all others from the base",
+        (Blends::UpTo, LowModel::Tuned) => "Layers up to the swap from the tuned model, above it from the base",
+        (Blends::UpTo, LowModel::Base) => "Layers up to the swap from the base, above it from the tuned model",
     };
     let legend = match (scores.first(), scores.iter().any(|cell| cell.distance.is_some())) {
         (None, _) => "",

@@ -302,7 +302,8 @@ pub fn check_complete(outcome: &Toonified) -> Result<()> {
 }
 
 impl PastePlan {
-    fn of(&self, found: &FoundFace) -> Result<Paste> {
+    /// How one face is pasted.
+    pub(crate) fn of(&self, found: &FoundFace) -> Result<Paste> {
         Ok(Paste { mask: self.mask_of(found), colour: self.colour })
     }
 }

@@ -87,7 +87,7 @@ pub enum LatentsPlan {
     /// They are searched for; those that an earlier run kept in `folder` are found again.
     Projected {
         /// Into what, and how.
-        projector: ProjectorPlan,
+        projector: Box<ProjectorPlan>,
         /// A folder of results for each face.
         folder: PathBuf,
     },

@@ -4,6 +4,7 @@
 //! stopped goes on with the first target that is not finished.
 
 mod film;
+mod person;
 mod plan;
 mod projector;
 mod record;
@@ -16,6 +17,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, bail, ensure};
 
 pub use film::FilmKind;
+pub use person::{PERSON_MODEL, PersonPlan, Persons};
 pub use plan::{NoiseKept, ProjectPlan, ProjectorPlan, Settings};
 pub use projector::{Projector, Unreadable};
 pub use record::{LATENTS, Likeness, Projected, ProjectedTarget, Record, Tuned};

@@ -11,11 +11,11 @@ use toonify_networks::stylegan2::Generator;
 use crate::chart::Line;
 use crate::events::{Event, Sink};
 use crate::eyes;
-use crate::project::record::{self, Identity, Projected, ProjectedTarget, Record};
+use crate::project::record::{self, Identity, Projected, ProjectedTarget, Record, Tuned};
 use crate::project::search::{self, Bench, Ending, Found, Progress};
 use crate::project::target::{Target, Task};
 use crate::project::tune::Workshop;
-use crate::project::{ProjectorPlan, Settings, film};
+use crate::project::{Persons, ProjectorPlan, Settings, film};
 use crate::render;
 use crate::store::checkpoint::CheckpointFile;
 use crate::store::folder;
@@ -51,7 +51,8 @@ impl Studio {
         let label = render::label(plan.settings.class, generator.config(), 1, sink)?;
         let eyes = eyes::open(&plan.settings.eyes, &checkpoint, sink)?;
         let statistics = WStatistics::measure(&generator, label.as_ref())?;
-        Ok(Studio { checkpoint, bench: Bench { generator, statistics, eyes, label } })
+        let persons = plan.person.as_ref().map(Persons::open).transpose()?;
+        Ok(Studio { checkpoint, bench: Bench { generator, statistics, eyes, persons, label } })
     }
 }
 
@@ -120,6 +121,8 @@ impl Session<'_> {
         let batch = self.plan.images_at_once(bench.generator.config().resolution);
         let mut progress =
             Progress::new(pending.len().div_ceil(batch) * settings.num_steps, pending.len() * settings.tune_steps);
+        let pictures = if pending.len() == 1 { "picture" } else { "pictures" };
+        sink.event(&Event::Started { what: format!("projecting {} {pictures}", pending.len()) });
         for tasks in pending.chunks(batch).take_while(|_| !self.is_stopped()) {
             let started = Instant::now();
             let targets = self.read(tasks, outcome, sink)?;
@@ -183,7 +186,8 @@ impl Session<'_> {
             let tuned = workshop.tune(target, &found.ws, (self.plan.film, &mut frames), (progress, sink))?;
             tuned.write(folder, self.identity)?;
             ending = tuned.ending;
-            record.tuned = Some(tuned.summary());
+            let person = bench.person_distance(target, tuned.image())?;
+            record.tuned = Some(Tuned { person, ..tuned.summary() });
             losses.push(Line::by_step("pivotal tuning", &tuned.losses));
         }
         film::write(folder, self.plan.film, &frames, sink)?;

@@ -66,6 +66,9 @@ pub struct Record {
     pub start: Likeness,
     /// How far `proj.png` is.
     pub reached: Likeness,
+    /// How far the person in `proj.png` is from that of the target by dlib's face recognition; below 0.6 they are one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<f64>,
     /// Pivotal tuning, if there was any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tuned: Option<Tuned>,
@@ -90,6 +93,9 @@ pub struct Tuned {
     /// How far `tuned.png` is from the target.
     #[serde(flatten)]
     pub reached: Likeness,
+    /// How far the person in `tuned.png` is from that of the target.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<f64>,
 }
 
 /// What a result must have been made of to count as this run's.
@@ -168,6 +174,7 @@ impl Record {
             steps: found.losses.len(),
             start,
             reached,
+            person: bench.person_distance(target, &image)?,
             tuned: None,
             seconds: 0.0,
         };

@@ -16,4 +16,5 @@ pub mod page;
 pub mod photo;
 pub mod picture;
 pub mod shared_file;
+pub mod student;
 pub mod tensors;

@@ -7,6 +7,7 @@ pub mod activation;
 pub mod arithmetic;
 pub mod bias_act;
 pub(crate) mod blocked;
+pub(crate) mod channels;
 pub mod conv;
 pub mod filter;
 pub mod half_precision;

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::LANES;
 use super::maps::Maps;
 use super::memory::{Memory, Pointer};
-use super::product::{Sum, Target, product};
+use super::product::{Sum, Target, strided_product};
 use crate::ops::vector::{self, Kernel, Vector};
 
 /// Tasks that a thread should have, so that none waits long for another.
@@ -87,14 +87,13 @@ impl Kernel for Rows<'_> {
                     weights_step,
                     pixels: pixels.as_ptr(),
                     block_step: sizes.block(),
-                    position_step: self.all.stride * LANES,
                     blocks: sizes.blocks,
                     taps: &taps,
                 };
                 let first = self.to.at(target.offset(image, self.first_block, at));
                 let to =
                     Target { first, position_step: self.all.step * LANES, block_step: target.block(), adds: false };
-                product::<V>(sum, phase.grid.1, self.blocks, to);
+                strided_product::<V>(sum, (phase.grid.1, self.all.stride), self.blocks, to);
             }
         }
     }

@@ -30,7 +30,7 @@ pub(crate) struct Noise<'a> {
 impl Noise<'_> {
     /// The noise of a pixel.
     #[inline(always)]
-    pub fn at(&self, image: usize, (row, column): (usize, usize)) -> f32 {
+    fn at(&self, image: usize, (row, column): (usize, usize)) -> f32 {
         self.numbers[image * self.image_step + row * self.columns + column]
     }
 }
@@ -67,6 +67,15 @@ impl Finish<'_> {
 }
 
 impl Finish<'_> {
+    /// The noise of a pixel, 0 without noise.
+    #[inline(always)]
+    pub(super) fn noise_at(&self, image: usize, pixel: (usize, usize)) -> f32 {
+        match &self.noise {
+            Some(noise) => noise.at(image, pixel),
+            None => 0.0,
+        }
+    }
+
     /// A tile of 4x4 pixels, the first of which is `place`: image, row and column.
     #[inline(always)]
     pub(super) fn tile<V: Vector>(
@@ -77,11 +86,7 @@ impl Finish<'_> {
     ) -> [[V; 4]; 4] {
         for (y, numbers) in tile.iter_mut().enumerate() {
             for (x, number) in numbers.iter_mut().enumerate() {
-                let noise = match &self.noise {
-                    Some(noise) => noise.at(image, (row + y, column + x)),
-                    None => 0.0,
-                };
-                *number = channels.finish(*number, noise);
+                *number = channels.finish(*number, self.noise_at(image, (row + y, column + x)));
             }
         }
         tile

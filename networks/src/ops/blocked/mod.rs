@@ -8,6 +8,7 @@ pub(crate) mod finish;
 pub(crate) mod maps;
 pub(crate) mod memory;
 mod product;
+pub(crate) mod styled;
 pub(crate) mod weight_gradient;
 pub(crate) mod weights;
 pub(crate) mod winograd;

@@ -19,8 +19,6 @@ pub(super) struct Sum<'a> {
     pub pixels: *const f32,
     /// From one input block to the next.
     pub block_step: usize,
-    /// From one position to the next.
-    pub position_step: usize,
     /// Number of input blocks.
     pub blocks: usize,
     /// Offset of each tap.
@@ -40,12 +38,45 @@ pub(super) struct Target {
     pub adds: bool,
 }
 
-/// Sums `positions` neighbours for `blocks` output blocks.
+/// Sums `positions` that are `stride` pixels apart, for `blocks` output blocks.
 ///
 /// # Safety
 /// All weights and pixels of `sum` can be read and all of `to` written.
 #[inline(always)]
-pub(super) unsafe fn product<V: Vector>(sum: Sum<'_>, positions: usize, blocks: usize, to: Target) {
+pub(super) unsafe fn strided_product<V: Vector>(
+    sum: Sum<'_>,
+    (positions, stride): (usize, usize),
+    blocks: usize,
+    to: Target,
+) {
+    // SAFETY: as for the caller.
+    unsafe {
+        match stride {
+            1 => product::<V, 1>(sum, positions, blocks, to),
+            2 => product::<V, 2>(sum, positions, blocks, to),
+            _ => {
+                for position in 0..positions {
+                    let sum = Sum { pixels: sum.pixels.add(position * stride * LANES), ..sum };
+                    let to = Target { first: to.first.add(position * to.position_step), ..to };
+                    product::<V, 1>(sum, 1, blocks, to);
+                }
+            }
+        }
+    }
+}
+
+/// As [`strided_product`], for a stride that is known beforehand: pixels are then read at constant distances, which leaves
+/// the registers to the sums.
+///
+/// # Safety
+/// As [`strided_product`].
+#[inline(always)]
+pub(super) unsafe fn product<V: Vector, const STRIDE: usize>(
+    sum: Sum<'_>,
+    positions: usize,
+    blocks: usize,
+    to: Target,
+) {
     let groups = positions.div_ceil(V::POSITIONS);
     let (each, longer) = (positions / groups.max(1), positions % groups.max(1));
     let mut first = 0;
@@ -53,9 +84,9 @@ pub(super) unsafe fn product<V: Vector>(sum: Sum<'_>, positions: usize, blocks: 
         let count = each + usize::from(group < longer);
         // SAFETY: positions of this call.
         unsafe {
-            let sum = Sum { pixels: sum.pixels.add(first * sum.position_step), ..sum };
+            let sum = Sum { pixels: sum.pixels.add(first * STRIDE * LANES), ..sum };
             let to = Target { first: to.first.add(first * to.position_step), ..to };
-            output_blocks::<V>(sum, count, blocks, to);
+            output_blocks::<V, STRIDE>(sum, count, blocks, to);
         }
         first += count;
     }
@@ -63,7 +94,7 @@ pub(super) unsafe fn product<V: Vector>(sum: Sum<'_>, positions: usize, blocks: 
 
 /// Takes two output blocks at a time where a block is one vector, else one.
 #[inline(always)]
-unsafe fn output_blocks<V: Vector>(sum: Sum<'_>, positions: usize, blocks: usize, to: Target) {
+unsafe fn output_blocks<V: Vector, const STRIDE: usize>(sum: Sum<'_>, positions: usize, blocks: usize, to: Target) {
     let mut block = 0;
     while block < blocks {
         // SAFETY: output blocks of this call.
@@ -72,19 +103,19 @@ unsafe fn output_blocks<V: Vector>(sum: Sum<'_>, positions: usize, blocks: usize
             let to = Target { first: to.first.add(block * to.block_step), ..to };
             block += match V::LANES {
                 16 if block + 1 < blocks => {
-                    some::<V, 2>(sum, positions, to);
+                    some::<V, STRIDE, 2>(sum, positions, to);
                     2
                 }
                 16 => {
-                    some::<V, 1>(sum, positions, to);
+                    some::<V, STRIDE, 1>(sum, positions, to);
                     1
                 }
                 8 => {
-                    some::<V, 2>(sum, positions, to);
+                    some::<V, STRIDE, 2>(sum, positions, to);
                     1
                 }
                 _ => {
-                    some::<V, 4>(sum, positions, to);
+                    some::<V, STRIDE, 4>(sum, positions, to);
                     1
                 }
             };
@@ -94,31 +125,34 @@ unsafe fn output_blocks<V: Vector>(sum: Sum<'_>, positions: usize, blocks: usize
 
 /// Chooses the loop for a number of positions.
 #[inline(always)]
-unsafe fn some<V: Vector, const VECTORS: usize>(sum: Sum<'_>, positions: usize, to: Target) {
+unsafe fn some<V: Vector, const STRIDE: usize, const VECTORS: usize>(sum: Sum<'_>, positions: usize, to: Target) {
     // SAFETY: as for the caller.
     unsafe {
         match positions {
-            1 => exactly::<V, VECTORS, 1>(sum, to),
-            2 => exactly::<V, VECTORS, 2>(sum, to),
-            3 if V::POSITIONS >= 3 => exactly::<V, VECTORS, 3>(sum, to),
-            4 if V::POSITIONS >= 4 => exactly::<V, VECTORS, 4>(sum, to),
-            5 if V::POSITIONS >= 5 => exactly::<V, VECTORS, 5>(sum, to),
-            6 if V::POSITIONS >= 6 => exactly::<V, VECTORS, 6>(sum, to),
-            7 if V::POSITIONS >= 7 => exactly::<V, VECTORS, 7>(sum, to),
-            8 if V::POSITIONS >= 8 => exactly::<V, VECTORS, 8>(sum, to),
-            9 if V::POSITIONS >= 9 => exactly::<V, VECTORS, 9>(sum, to),
-            10 if V::POSITIONS >= 10 => exactly::<V, VECTORS, 10>(sum, to),
-            11 if V::POSITIONS >= 11 => exactly::<V, VECTORS, 11>(sum, to),
-            12 if V::POSITIONS >= 12 => exactly::<V, VECTORS, 12>(sum, to),
-            13 if V::POSITIONS >= 13 => exactly::<V, VECTORS, 13>(sum, to),
-            14 if V::POSITIONS >= 14 => exactly::<V, VECTORS, 14>(sum, to),
+            1 => exactly::<V, STRIDE, VECTORS, 1>(sum, to),
+            2 => exactly::<V, STRIDE, VECTORS, 2>(sum, to),
+            3 if V::POSITIONS >= 3 => exactly::<V, STRIDE, VECTORS, 3>(sum, to),
+            4 if V::POSITIONS >= 4 => exactly::<V, STRIDE, VECTORS, 4>(sum, to),
+            5 if V::POSITIONS >= 5 => exactly::<V, STRIDE, VECTORS, 5>(sum, to),
+            6 if V::POSITIONS >= 6 => exactly::<V, STRIDE, VECTORS, 6>(sum, to),
+            7 if V::POSITIONS >= 7 => exactly::<V, STRIDE, VECTORS, 7>(sum, to),
+            8 if V::POSITIONS >= 8 => exactly::<V, STRIDE, VECTORS, 8>(sum, to),
+            9 if V::POSITIONS >= 9 => exactly::<V, STRIDE, VECTORS, 9>(sum, to),
+            10 if V::POSITIONS >= 10 => exactly::<V, STRIDE, VECTORS, 10>(sum, to),
+            11 if V::POSITIONS >= 11 => exactly::<V, STRIDE, VECTORS, 11>(sum, to),
+            12 if V::POSITIONS >= 12 => exactly::<V, STRIDE, VECTORS, 12>(sum, to),
+            13 if V::POSITIONS >= 13 => exactly::<V, STRIDE, VECTORS, 13>(sum, to),
+            14 if V::POSITIONS >= 14 => exactly::<V, STRIDE, VECTORS, 14>(sum, to),
             _ => {}
         }
     }
 }
 
 #[inline(always)]
-unsafe fn exactly<V: Vector, const VECTORS: usize, const POSITIONS: usize>(sum: Sum<'_>, to: Target) {
+unsafe fn exactly<V: Vector, const STRIDE: usize, const VECTORS: usize, const POSITIONS: usize>(
+    sum: Sum<'_>,
+    to: Target,
+) {
     let mut sums = [[V::splat(0.0); VECTORS]; POSITIONS];
     let mut weights = sum.weights;
     // SAFETY: the caller vouches for everything that `sum` and `to` describe.
@@ -133,7 +167,7 @@ unsafe fn exactly<V: Vector, const VECTORS: usize, const POSITIONS: usize>(sum: 
                     }
                     weights = weights.add(LANES);
                     for position in 0..POSITIONS {
-                        let pixel = V::splat(*pixels.add(position * sum.position_step + channel));
+                        let pixel = V::splat(*pixels.add(position * STRIDE * LANES + channel));
                         for vector in 0..VECTORS {
                             sums[position][vector] = pixel.mul_add(factors[vector], sums[position][vector]);
                         }

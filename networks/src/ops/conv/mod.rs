@@ -37,7 +37,7 @@ impl Method {
         IS_DIRECT.store(self == Method::Direct, Ordering::Relaxed);
     }
 
-    fn chosen() -> Self {
+    pub(crate) fn chosen() -> Self {
         if IS_DIRECT.load(Ordering::Relaxed) { Method::Direct } else { Method::Winograd }
     }
 }

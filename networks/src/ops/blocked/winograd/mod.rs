@@ -208,7 +208,7 @@ impl Kernel for Kernels<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let mut taps = Aligned([0.0; 9 * BLOCK]);
-        self.all.weights.block(self.block, &self.all.taps, &mut taps.0);
+        self.all.weights.block::<V>(self.block, &self.all.taps, &mut taps.0);
         for lane in (0..BLOCK).step_by(V::LANES) {
             // SAFETY: one vector of each tap and of each point, for which whoever made this vouches.
             unsafe { kernel_to_points::<V>((taps.0.as_ptr().add(lane), BLOCK), (self.to.add(lane), self.point_step)) };
@@ -252,13 +252,12 @@ impl Kernel for TileByTile<'_> {
                         weights_step: POINTS * inputs * BLOCK,
                         pixels: points.add(point * in_step),
                         block_step,
-                        position_step: LANES,
                         blocks: inputs,
                         taps: &[0],
                     };
                     let first = sums.add(point * out_step);
                     let to = Target { first, position_step: LANES, block_step, adds: false };
-                    product::<V>(sum, self.tiles.len(), blocks, to);
+                    product::<V, 1>(sum, self.tiles.len(), blocks, to);
                 }
             }
             for block in 0..blocks {
@@ -339,13 +338,12 @@ impl Kernel for BlockByBlock<'_> {
                         weights_step: kernels_step,
                         pixels: self.points.numbers[offset..].as_ptr(),
                         block_step: self.points.block_step,
-                        position_step: LANES,
                         blocks: depth,
                         taps: &[0],
                     };
                     let to =
                         Target { first: sums.add(point * out_step), position_step: LANES, block_step, adds: first > 0 };
-                    product::<V>(sum, count, self.blocks.len(), to);
+                    product::<V, 1>(sum, count, self.blocks.len(), to);
                 }
             }
         }
