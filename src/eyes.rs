@@ -127,7 +127,7 @@ fn squeezenet(plan: &EyesPlan) -> Result<SqueezeNet> {
 
 fn vgg16(plan: &EyesPlan) -> Result<Vgg16> {
     let (path, tensors) = weights(plan)?;
-    Vgg16::from_torchvision(tensors).with_context(|| not_usable(path))
+    Vgg16::from_tensors(tensors).with_context(|| not_usable(path))
 }
 
 fn classifier(name: &str, net: Box<dyn Backbone>, plan: &EyesPlan) -> Result<Eyes> {

@@ -9,9 +9,18 @@
 //! 1. [`dataset`]: training sets, made, checked, shown and divided;
 //! 1. [`project`]: photos to latents;
 //! 1. [`train`]: images to a generator;
+//! 1. [`metrics`]: how far a generator's images are from real ones;
 //! 1. [`blend`]: two generators to one;
 //! 1. [`grid`]: latents through every blend of two generators;
 //! 1. [`photo`]: photos to the same photos with characters in place of the faces;
+//! 1. [`encoder`]: a generator to a network that gives projections their start;
+//! 1. [`pairs`]: a base and a blend to pairs of images;
+//! 1. [`distill`]: pairs to a student that runs in real time;
+//! 1. [`apply`]: a student to photos and videos;
+//! 1. [`export`]: networks to ONNX files;
+//! 1. [`report`]: the folder of a training to curves and a page;
+//! 1. [`models`]: models by name;
+//! 1. [`bench`]: how fast this machine is;
 //! 1. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
@@ -27,6 +36,7 @@ pub mod convert;
 pub mod dataset;
 pub mod demo;
 pub mod distill;
+pub mod encoder;
 pub mod events;
 pub mod export;
 pub mod eyes;
@@ -35,6 +45,9 @@ pub mod grid;
 pub mod inspect;
 pub mod interpolate;
 pub mod latents;
+pub mod metrics;
+pub mod models;
+pub mod pace;
 pub mod pairs;
 pub mod photo;
 pub mod pixels;

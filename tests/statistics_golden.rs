@@ -6,8 +6,8 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use ndarray::Array2;
 use toonify::statistics::{
-    Gaussian, Moments, PatchPlan, Patches, Subset, frechet_distance, inception_score, kernel_distance, path_length,
-    precision_recall, sliced_wasserstein,
+    FeatureRoot, Gaussian, Moments, PatchPlan, Patches, Subset, frechet_distance, inception_score, kernel_distance,
+    path_length, precision_recall, sliced_wasserstein,
 };
 use toonify_networks::latent::Z;
 use toonify_networks::random::RandomState;
@@ -61,7 +61,7 @@ fn frechet_distance_is_the_published_one() {
     };
     near(real.mean.as_slice().expect("contiguous"), "real_mu");
     near(real.covariance.as_standard_layout().as_slice().expect("contiguous"), "real_cov");
-    golden.check("fid", frechet_distance(&real.into(), &fake).expect("comparable"), 1e-9);
+    golden.check("fid", frechet_distance(&FeatureRoot::new(real).expect("finite"), &fake).expect("comparable"), 1e-9);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn pictures(kind: u32) -> Vec<Vec<u8>> {
         ((7 * x * (1 + kind as usize) + 5 * y + 11 * image) % 200 + noise as usize) as u8
     };
     let mut picture = |image| (0..PX * PX * 3).map(|byte| value(image, byte / 3, rng.below(40))).collect();
-    (0..10).map(|image| picture(image)).collect()
+    (0..10).map(&mut picture).collect()
 }
 
 #[test]

@@ -11,7 +11,7 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// The modules of the root package by layer; whatever is not named here is an error.
 const FOUNDATIONS: &[&str] =
-    &["pixels", "store", "sheet", "chart", "events", "render", "latents", "eyes", "plot", "statistics"];
+    &["pixels", "store", "sheet", "chart", "events", "render", "latents", "eyes", "plot", "statistics", "pace"];
 const ACTS: &[&str] = &[
     "inspect",
     "convert",
@@ -27,8 +27,9 @@ const ACTS: &[&str] = &[
     "export",
     "pairs",
     "metrics",
+    "models",
 ];
-const JOURNEYS: &[&str] = &["bench", "demo", "photo", "distill", "apply", "report"];
+const JOURNEYS: &[&str] = &["bench", "demo", "photo", "distill", "apply", "encoder", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
 const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli"), ("apply", "photo")];

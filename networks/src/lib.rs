@@ -6,7 +6,9 @@
 
 pub mod augment;
 pub mod checkpoint;
+pub mod detector;
 pub mod draws;
+pub mod encoder;
 pub mod error;
 pub mod grad;
 pub mod latent;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
-use crate::latent::{WPlus, Z};
+use crate::latent::{W, WPlus, Z};
 use crate::optim::{Adam, AdamConfig};
 pub use crate::perceptual::Perception;
 use crate::perceptual::scale::averaged;
@@ -46,6 +46,12 @@ impl Schedule {
             w_noise_ramp: 0.75,
             noise_regularisation: 1e5,
         }
+    }
+
+    /// For a start that is near already, such as an encoder's: half the learning rate, and no noise on `w`, which would
+    /// undo the start.
+    pub fn refining(steps: usize) -> Self {
+        Schedule { learning_rate: 0.05, w_noise: 0.0, ..Schedule::published(steps) }
     }
 
     /// Learning rate of step `step`, counted from 0.
@@ -146,16 +152,25 @@ impl Start {
         (count, space): (usize, Space),
         rng: &mut RandomState,
     ) -> Result<Start> {
+        let w = W::new(statistics.w_avg.reshape((1, ()))?.repeat((count, 1))?, config.w_dim)?;
+        Start::at(config, &w, space, rng)
+    }
+
+    /// Starts an image at each `w` with fresh noise.
+    ///
+    /// # Errors
+    /// Only when the device refuses a tensor.
+    pub fn at(config: &GeneratorConfig, w: &W, space: Space, rng: &mut RandomState) -> Result<Start> {
         let layers = match space {
             Space::W => 1,
             Space::WPlus => config.num_ws(),
         };
-        let w = statistics.w_avg.reshape((1, 1, ()))?.repeat((count, layers, 1))?;
-        let noise = match Noise::random(config, count, rng, statistics.w_avg.device())? {
+        let count = w.tensor().dim(0)?;
+        let noise = match Noise::random(config, count, rng, w.tensor().device())? {
             Noise::Given(images) => images.into_iter().map(Dual::into_value).collect(),
             Noise::Const | Noise::None => Vec::new(),
         };
-        Ok(Start { w, noise })
+        Ok(Start { w: w.tensor().unsqueeze(1)?.repeat((1, layers, 1))?, noise })
     }
 }
 

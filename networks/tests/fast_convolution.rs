@@ -108,18 +108,31 @@ fn every_instruction_set_and_method_gives_what_the_reference_gives() {
     Method::default().choose();
 }
 
-/// Layers of training and of rendering: many tiles of few channels, few tiles of many, several chunks of images.
+/// Layers of training and of rendering: many tiles of few channels, few tiles of many, several chunks of images, and the
+/// transposed convolution that doubles the size.
 #[test]
 fn layers_of_every_schedule_give_what_the_reference_gives() {
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let mut rng = RandomState::new(6);
     let same = Convolution { padding: [1; 4], ..Convolution::default() };
-    for (image, outputs) in
-        [([1, 512, 16, 16], 33), ([1, 32, 100, 98], 20), ([5, 40, 38, 34], 33), ([2, 272, 30, 30], 70)]
-    {
-        let case = Case { transposed: false, spec: same, image, weight: [outputs, image[1], 3, 3] };
-        let off = worst_error(&case, &mut rng);
-        assert!(off < 1e-5, "{case:?}: off by {off:e}");
+    let twice = Convolution { stride: 2, ..Convolution::default() };
+    let cases = [
+        (same, [1, 512, 12, 16], 33),
+        (same, [1, 32, 100, 98], 20),
+        (same, [5, 40, 38, 34], 33),
+        (same, [1, 512, 14, 13], 33),
+        (twice, [2, 40, 16, 12], 33),
+        (twice, [1, 33, 48, 44], 70),
+        (twice, [1, 400, 16, 16], 33),
+    ];
+    for (spec, image, outputs) in cases {
+        let case = Case { transposed: spec == twice, spec, image, weight: [outputs, image[1], 3, 3] };
+        for instructions in [Instructions::Widest, Instructions::Avx2] {
+            instructions.choose();
+            let off = worst_error(&case, &mut rng);
+            Instructions::default().choose();
+            assert!(off < 1e-5, "{case:?} with {instructions:?}: off by {off:e}");
+        }
     }
 }
 

@@ -142,7 +142,7 @@ fn gradients_are_those_of_finite_differences() {
     check_gradient("discriminator", &lpips(Judge::new(discriminator(DType::F64))), 16);
     check_gradient("SqueezeNet 1.0", &lpips(SqueezeNet::from_tensors(weights(squeezenet_shapes(false))).unwrap()), 16);
     check_gradient("SqueezeNet 1.1", &lpips(SqueezeNet::from_tensors(weights(squeezenet_shapes(true))).unwrap()), 64);
-    check_gradient("VGG16", &lpips(Vgg16::from_torchvision(weights(vgg16_shapes())).unwrap()), 32);
+    check_gradient("VGG16", &lpips(Vgg16::from_tensors(weights(vgg16_shapes())).unwrap()), 32);
     let parts: Vec<Box<dyn Perception>> =
         vec![Box::new(lpips(Judge::new(discriminator(DType::F64)))), Box::new(Pixels::MULTI_SCALE)];
     check_gradient("combined", &Combined(parts), 16);
@@ -222,7 +222,7 @@ fn weights_of_another_network_are_refused_by_name() {
     let mut short = weights(squeezenet_shapes(false));
     short.remove("fire5/conv3x3_2.bias");
     assert!(text(SqueezeNet::from_tensors(short)).contains("fire5/conv3x3_2.bias"));
-    assert!(Vgg16::from_torchvision(weights(squeezenet_shapes(true))).is_err());
+    assert!(Vgg16::from_tensors(weights(squeezenet_shapes(true))).is_err());
     assert!(LinearWeights::by_layer(&[3, 4], &[1.0]).is_err());
     let linear = LinearWeights::by_layer(&[4], &[1.0]).unwrap();
     assert!(Lpips::new(Box::new(Plain), linear).is_err());

@@ -98,7 +98,7 @@ impl Work {
 
     fn measure(self, repetitions: usize, peak: f64) -> Result<Timing> {
         let (work, batch, steps, operations) = match self {
-            Work::Generate { batch } => ("generate", batch, 1, Some(operations(&networks::paper256()) * batch as f64)),
+            Work::Generate { batch } => ("generate", batch, 1, Some(operations(&networks::paper256()?) * batch as f64)),
             Work::Project => ("project", 1, 1, None),
             Work::Train { batch } => ("train", batch, networks::TRAINING_STEPS, None),
         };

@@ -1,6 +1,7 @@
 //! The networks that are measured, with random weights, each as a call that does the work once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
@@ -16,21 +17,21 @@ use crate::train::fit::{FitPlan, Flow, Log, Progress, Watch, fit};
 use crate::train::plan::options::Options;
 use crate::train::plan::{self, Config, DataFacts};
 use crate::train::recipes::augmenter::{AugmentSettings, Augmenter};
-use crate::train::recipes::stylegan2::{ImageBatch, LossSettings, StyleGan2};
+use crate::train::recipes::stylegan2::{ImageBatch, StyleGan2};
 use crate::train::settings::Settings;
 
 /// Steps of one call of [`train`]: the longest interval of a lazy regulariser.
 pub(super) const TRAINING_STEPS: usize = 16;
-/// What the published trainer makes of a configuration for coloured images of this size.
+/// What the published trainer makes of a configuration and RGB images of this size.
 fn published(config: Config, resolution: usize) -> Result<Settings> {
-    let options = Options { config, ..Options::new("runs".into(), "set.zip".into()) };
-    let facts = DataFacts { name: "set".to_owned(), images: 1, resolution, channels: 3, label_dim: 0 };
+    let options = Options { config, ..Options::new(PathBuf::new(), PathBuf::new()) };
+    let facts = DataFacts { name: "noise".to_owned(), images: 1, resolution, channels: 3, label_dim: 0 };
     Ok(plan::resolve(&options, || Ok(facts))?.settings)
 }
 
 /// The published generator of FFHQ at 256 px.
-pub(super) fn paper256() -> GeneratorConfig {
-    published(Config::Paper256, 256).expect("a published configuration is sound").generator
+pub(super) fn paper256() -> Result<GeneratorConfig> {
+    Ok(published(Config::Paper256, 256)?.generator)
 }
 
 fn fresh(config: &GeneratorConfig) -> Result<Generator> {
@@ -40,7 +41,7 @@ fn fresh(config: &GeneratorConfig) -> Result<Generator> {
 
 /// Renders `batch` images.
 pub(super) fn generate(batch: usize) -> Result<impl FnMut() -> Result<()>> {
-    let config = paper256();
+    let config = paper256()?;
     let generator = fresh(&config)?;
     let seeds: Vec<Seed> = (0..batch as u32).map(Seed).collect();
     let z = Z::from_seeds(&seeds, config.z_dim, &Device::Cpu)?;
@@ -53,7 +54,7 @@ pub(super) fn generate(batch: usize) -> Result<impl FnMut() -> Result<()>> {
 
 /// Takes a step of a projection, of which there are at least `repetitions` + 1.
 pub(super) fn project(repetitions: usize) -> Result<impl FnMut() -> Result<()>> {
-    let config = paper256();
+    let config = paper256()?;
     // The projection borrows both for as long as the measurement goes on.
     let generator: &'static Generator = Box::leak(Box::new(fresh(&config)?));
     let rng = &mut RandomState::new(1);
@@ -86,13 +87,12 @@ fn random_vgg16(rng: &mut RandomState) -> Result<Vgg16> {
             inputs = outputs;
         }
     }
-    Ok(Vgg16::from_torchvision(tensors)?)
+    Ok(Vgg16::from_tensors(tensors)?)
 }
 
 /// Trains for [`TRAINING_STEPS`] steps of `batch` images of noise, without augmentation.
 pub(super) fn train(batch: usize) -> Result<impl FnMut() -> Result<()>> {
     let Settings { generator, discriminator: judge, loss, .. } = published(Config::Auto, 64)?;
-    let losses = LossSettings { discriminator_interval: TRAINING_STEPS as u64, ..loss };
     let rng = &mut RandomState::new(2);
     let weights = Weights::<Layer>::random(&generator, rng)?;
     let discriminator =
@@ -106,7 +106,7 @@ pub(super) fn train(batch: usize) -> Result<impl FnMut() -> Result<()>> {
     };
     let images: Tensor = rng.normal(&[batch, 3, 64, 64])?;
     let augmenter = Augmenter::new(AugmentSettings::OFF);
-    let mut recipe = StyleGan2::new(&start, losses, augmenter, (None, RandomState::new(3)))?;
+    let mut recipe = StyleGan2::new(&start, loss, augmenter, (None, RandomState::new(3)))?;
     let mut at = Progress::default();
     Ok(move || {
         let mut steps = (0..).map(|_| Ok(vec![ImageBatch { images: images.clone(), labels: None }]));

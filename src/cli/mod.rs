@@ -8,6 +8,7 @@ mod convert;
 mod dataset;
 mod demo;
 mod distill;
+mod encoder;
 mod export;
 mod eyes;
 mod faces;
@@ -17,14 +18,19 @@ mod inspect;
 mod interpolate;
 mod interrupt;
 mod memory;
+mod metrics;
+mod models;
 mod numbers;
+mod pace;
 mod pairs;
 mod photo;
 mod project;
 mod report;
+mod stored_images;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod threads;
 mod timing;
 mod train;
 
@@ -66,6 +72,14 @@ enum Command {
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
     Grid(grid::GridArgs),
+    /// Say how far a generator's images are from real ones
+    Metrics(metrics::MetricsArgs),
+    /// Train what gives projections a better start than the average
+    #[command(subcommand)]
+    Encoder(encoder::EncoderCommand),
+    /// List, find, download or delete models
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
     /// Say what a checkpoint file is and holds
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
@@ -76,6 +90,8 @@ enum Command {
     Distill(distill::DistillArgs),
     /// Translate pictures, videos or raw frames with a student
     Apply(apply::ApplyArgs),
+    /// Time students on this machine
+    BenchStudent(pace::PaceArgs),
     /// Write a student or a generator as an ONNX file
     Export(export::ExportArgs),
     /// Make, check, show or divide a training set
@@ -97,6 +113,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         memory::keep_freed_memory();
         let _table = timing::Timing::from_environment();
+        threads::keep_to_one_pool();
         match self.command {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
@@ -107,11 +124,15 @@ impl Cli {
             Command::Train(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
+            Command::Metrics(args) => args.run(),
+            Command::Encoder(command) => command.run(),
+            Command::Models(command) => command.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
             Command::Pairs(args) => args.run(),
             Command::Distill(args) => args.run(),
             Command::Apply(args) => args.run(),
+            Command::BenchStudent(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Report(args) => args.run(),

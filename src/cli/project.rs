@@ -84,6 +84,9 @@ pub(crate) struct SearchArgs {
     /// Class of a conditional network
     #[arg(long, value_name = "INDEX")]
     class: Option<usize>,
+    /// Encoder (of `toonify encoder train`) whose answer the search starts from; a few dozen steps are enough then
+    #[arg(long, value_name = "FILE")]
+    encoder: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -127,6 +130,7 @@ impl SearchArgs {
             eyes,
             class: self.class,
             noise: NoiseKept::No,
+            encoder: self.encoder,
         };
         Ok(ProjectorPlan { network, settings, batch: self.batch, film: FilmKind::Off, person })
     }

@@ -65,6 +65,9 @@ pub struct Settings {
     pub class: Option<usize>,
     /// Whether the noise images that were found along with `w` are kept.
     pub noise: NoiseKept,
+    /// Encoder whose answer the search starts from; without one it starts from the average.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<PathBuf>,
 }
 
 /// What becomes of the noise images that are searched for along with `w`.

@@ -1,10 +1,13 @@
 //! A network that pictures are projected into, opened when the first one is not finished yet.
 
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use toonify_networks::checkpoint::{Checkpoint, Parts, Unused};
+use toonify_networks::encoder::{Encoder, read_encoder};
 use toonify_networks::projection::WStatistics;
 use toonify_networks::stylegan2::Generator;
 
@@ -52,8 +55,37 @@ impl Studio {
         let eyes = eyes::open(&plan.settings.eyes, &checkpoint, sink)?;
         let statistics = WStatistics::measure(&generator, label.as_ref())?;
         let persons = plan.person.as_ref().map(Persons::open).transpose()?;
-        Ok(Studio { checkpoint, bench: Bench { generator, statistics, eyes, persons, label } })
+        let encoder = match &plan.settings.encoder {
+            Some(path) => Some(encoder_for(path, &generator, &file.sha256(), sink)?),
+            None => None,
+        };
+        Ok(Studio { checkpoint, bench: Bench { generator, statistics, eyes, persons, label, encoder } })
     }
+}
+
+/// Reads the encoder at `path`, which has to fit the generator.
+fn encoder_for(path: &Path, generator: &Generator, network_sha256: &str, sink: &mut dyn Sink) -> Result<Encoder> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read encoder `{}`", path.display()))?;
+    let file = read_encoder(&bytes).with_context(|| format!("cannot read encoder `{}`", path.display()))?;
+    let (of, config) = (&file.config, generator.config());
+    let fits = (of.resolution_px, of.img_channels, of.w_dim);
+    let wanted = (config.resolution.px(), config.img_channels, config.w_dim);
+    ensure!(
+        fits == wanted,
+        "encoder `{}` is for networks of {} px, {} channels and w of {}, this one has {} px, {} channels and w of {}",
+        path.display(),
+        fits.0,
+        fits.1,
+        fits.2,
+        wanted.0,
+        wanted.1,
+        wanted.2
+    );
+    if file.history.network_sha256 != network_sha256 {
+        let note = format!("encoder `{}` was trained for another network; its starts may be poor", path.display());
+        sink.event(&Event::Warning(note));
+    }
+    Ok(file.encoder()?)
 }
 
 impl Projector {

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use toonify_networks::latent::W;
 use toonify_networks::stylegan2::Noise;
 
 use crate::chart::{Chart, Line, Scale};
 use crate::events::{Event, Sink};
 use crate::project::search::{Bench, Found, given};
 use crate::project::target::{Target, Task};
-use crate::project::{NoiseKept, Settings};
+use crate::project::{NoiseKept, Settings, TUNED_NETWORK};
 use crate::store::{json, latents, picture};
 
 const RECORD: &str = "project.json";
@@ -62,7 +61,7 @@ pub struct Record {
     pub perception: String,
     /// Steps taken; fewer than planned when the search ended early.
     pub steps: usize,
-    /// How far the average face is from the target, where the search begins.
+    /// How far the face is where the search begins: the average, or what the encoder says.
     pub start: Likeness,
     /// How far `proj.png` is.
     pub reached: Likeness,
@@ -158,12 +157,12 @@ impl Record {
         (found, bench): (&Found, &Bench),
     ) -> Result<(Record, RgbImage)> {
         let config = bench.generator.config();
-        let average = W::new(bench.statistics.w_avg.unsqueeze(0)?, config.w_dim)?.broadcast(config.num_ws())?;
+        let begin = bench.start(target)?.broadcast(config.num_ws())?;
         let noise = match identity.settings.noise {
             NoiseKept::No => Noise::Const,
             NoiseKept::Yes => given(&found.noise),
         };
-        let (start, _average_face) = bench.judge(target, &average, &Noise::Const)?;
+        let (start, _image) = bench.judge(target, &begin, &Noise::Const)?;
         let (reached, image) = bench.judge(target, &found.ws, &noise)?;
         let record = Record {
             version: version(),
@@ -194,18 +193,22 @@ impl Record {
     }
 }
 
-/// Takes the mark of a finished target away before its files are replaced.
+/// Takes the mark of a finished target away before its files are replaced, and what may not be replaced: a tuned generator
+/// belongs to its search.
 ///
 /// # Errors
-/// When the record is there and cannot be removed.
+/// When a file is there and cannot be removed.
 pub fn reopen(folder: &Path) -> Result<()> {
-    let path = folder.join(RECORD);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot replace `{}`", path.display()))
+    for name in [RECORD, TUNED_NETWORK, "tuned.png"] {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot replace `{}`", path.display()));
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Writes latents and pictures of a search, in the published names.

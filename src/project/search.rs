@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use image::RgbImage;
+use toonify_networks::encoder::Encoder;
 use toonify_networks::grad::Dual;
-use toonify_networks::latent::WPlus;
+use toonify_networks::latent::{W, WPlus};
 use toonify_networks::perceptual::{Perception, distances};
 use toonify_networks::projection::{Projection, Schedule, Start, WStatistics};
 use toonify_networks::random::RandomState;
@@ -32,9 +33,22 @@ pub struct Bench {
     pub persons: Option<Persons>,
     /// Label `[1, c_dim]` of a conditional network.
     pub label: Option<Tensor>,
+    /// Gives searches a better start than the average.
+    pub encoder: Option<Encoder>,
 }
 
 impl Bench {
+    /// Where the search for a target begins: at the encoder's answer, or at the average; one `w`.
+    ///
+    /// # Errors
+    /// When the encoder does not fit the target.
+    pub(super) fn start(&self, target: &Target) -> Result<W> {
+        Ok(match &self.encoder {
+            Some(encoder) => encoder.encode(&target.tensor.affine(1.0 / 127.5, -1.0)?)?,
+            None => W::new(self.statistics.w_avg.unsqueeze(0)?, self.generator.config().w_dim)?,
+        })
+    }
+
     /// Renders latents and says how far the image is from the target.
     ///
     /// # Errors
@@ -156,10 +170,16 @@ fn prepare<'a>(
     rngs: &mut [RandomState],
 ) -> Result<Projection<'a>> {
     let config = bench.generator.config();
-    let starts = rngs.iter_mut().map(|rng| Start::at_average(config, &bench.statistics, (1, settings.space), rng));
-    let start = Start::stack(&starts.collect::<toonify_networks::Result<Vec<_>>>()?)?;
     let tensors: Vec<&Tensor> = targets.iter().map(|target| &target.tensor).collect();
-    let schedule = Schedule::published(settings.num_steps);
+    let starts = rngs.iter_mut().zip(targets).map(|(rng, target)| {
+        let w = bench.start(target)?;
+        Ok(Start::at(config, &w, settings.space, rng)?)
+    });
+    let start = Start::stack(&starts.collect::<Result<Vec<_>>>()?)?;
+    let schedule = match bench.encoder {
+        Some(_) => Schedule::refining(settings.num_steps),
+        None => Schedule::published(settings.num_steps),
+    };
     let target = Tensor::cat(&tensors, 0)?;
     Ok(Projection::new(&bench.generator, bench.eyes.perception.as_ref(), &target, (start, schedule))?)
 }

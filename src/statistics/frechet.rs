@@ -4,8 +4,8 @@
 //! The trace of √(A·B) is that of √(√A·B·√A), which is symmetric: its eigenvalues are real, and none is negative but by
 //! rounding. A general matrix root, which the published code uses, fails where features are fewer than their length.
 
-use anyhow::{Result, ensure};
-use nalgebra::{DMatrix, SymmetricEigen};
+use anyhow::{Result, anyhow, ensure};
+use faer::{Mat, Side};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use crate::statistics::gram::product;
@@ -70,13 +70,15 @@ pub struct FeatureRoot {
     pub root: Array2<f64>,
 }
 
-impl From<Gaussian> for FeatureRoot {
-    fn from(gaussian: Gaussian) -> FeatureRoot {
-        let eigen = SymmetricEigen::new(matrix(&gaussian.covariance));
-        let n = gaussian.mean.len();
-        let root =
-            |row: usize, column: usize| eigen.eigenvectors[(row, column)] * eigen.eigenvalues[column].max(0.0).sqrt();
-        FeatureRoot { root: Array2::from_shape_fn((n, n), |(row, column)| root(row, column)), gaussian }
+impl FeatureRoot {
+    /// Takes the root of a distribution's covariance.
+    ///
+    /// # Errors
+    /// When a number of it is not finite.
+    pub fn new(gaussian: Gaussian) -> Result<FeatureRoot> {
+        let eigen = matrix(&gaussian.covariance)?.self_adjoint_eigen(Side::Lower).map_err(unsolved)?;
+        let root = |(row, column)| eigen.U()[(row, column)] * eigen.S()[column].max(0.0).sqrt();
+        Ok(FeatureRoot { root: Array2::from_shape_fn(gaussian.covariance.dim(), root), gaussian })
     }
 }
 
@@ -89,15 +91,20 @@ pub fn frechet_distance(a: &FeatureRoot, b: &Gaussian) -> Result<f64> {
     ensure!(mean.len() == b.mean.len(), "features of lengths {} and {} cannot be compared", mean.len(), b.mean.len());
     let between: f64 = (mean - &b.mean).mapv(|x| x * x).sum();
     let product = product(a.root.t(), product(b.covariance.view(), a.root.view()).view());
-    ensure!(product.iter().all(|x| x.is_finite()), "a feature is not a finite number");
     // Rounding leaves the product slightly asymmetric.
     let symmetric = (&product + &product.t()) / 2.0;
-    let roots: f64 = matrix(&symmetric).symmetric_eigenvalues().iter().map(|value| value.max(0.0).sqrt()).sum();
+    let values = matrix(&symmetric)?.self_adjoint_eigenvalues(Side::Lower).map_err(unsolved)?;
+    let roots: f64 = values.iter().map(|value| value.max(0.0).sqrt()).sum();
     Ok(between + covariance.diag().sum() + b.covariance.diag().sum() - 2.0 * roots)
 }
 
-fn matrix(array: &Array2<f64>) -> DMatrix<f64> {
-    DMatrix::from_fn(array.nrows(), array.ncols(), |row, column| array[[row, column]])
+fn matrix(array: &Array2<f64>) -> Result<Mat<f64>> {
+    ensure!(array.iter().all(|x| x.is_finite()), "a feature is not a finite number");
+    Ok(Mat::from_fn(array.nrows(), array.ncols(), |row, column| array[[row, column]]))
+}
+
+fn unsolved(error: impl std::fmt::Debug) -> anyhow::Error {
+    anyhow!("the eigenvalues of a covariance were not found ({error:?})")
 }
 
 #[cfg(test)]
@@ -132,7 +139,7 @@ mod tests {
         // Three features of length five: the covariance has no inverse.
         for rows in [40, 3] {
             let one = gaussian(&features(rows, 2));
-            let distance = frechet_distance(&one.clone().into(), &one).unwrap();
+            let distance = frechet_distance(&FeatureRoot::new(one.clone()).unwrap(), &one).unwrap();
             assert!(distance.abs() < 1e-7, "{distance}");
         }
     }
@@ -144,15 +151,31 @@ mod tests {
         let (a, b) = (gaussian(&one), gaussian(&one.mapv(|x| 3.0 * x + 0.5)));
         let moved: f64 = (&a.mean - &b.mean).mapv(|x| x * x).sum();
         let expected = moved + 4.0 * a.covariance.diag().sum();
-        let both = [frechet_distance(&a.clone().into(), &b).unwrap(), frechet_distance(&b.into(), &a).unwrap()];
-        for distance in both {
+        let root = |gaussian: &Gaussian| FeatureRoot::new(gaussian.clone()).unwrap();
+        let both = [frechet_distance(&root(&a), &b), frechet_distance(&root(&b), &a)];
+        for distance in both.map(Result::unwrap) {
             assert!((distance / expected - 1.0).abs() < 1e-6, "{distance} instead of {expected}");
         }
     }
 
     #[test]
+    fn few_images_with_many_features_have_a_distance() {
+        // A third of the features is always 0, as after a ReLU, and there are far fewer images than features.
+        let of = |rows: usize, seed| {
+            let drawn = RandomState::new(seed).gauss_vec(rows * 300);
+            let value = |(row, column)| if column % 3 == 0 { 0.0 } else { 3.0 * drawn[row * 300 + column] as f32 };
+            gaussian(&Array2::from_shape_fn((rows, 300), value))
+        };
+        let (a, b) = (of(60, 1), of(30, 2));
+        let distance = frechet_distance(&FeatureRoot::new(a.clone()).unwrap(), &b).unwrap();
+        let back = frechet_distance(&FeatureRoot::new(b).unwrap(), &a).unwrap();
+        // Rounding leaves about 1e-10 where eigenvalues are 0, and so 1e-5 for each of their roots.
+        assert!(distance > 100.0 && (distance / back - 1.0).abs() < 1e-5, "{distance} {back}");
+    }
+
+    #[test]
     fn what_cannot_be_compared_is_refused() {
-        let one = FeatureRoot::from(gaussian(&features(9, 4)));
+        let one = FeatureRoot::new(gaussian(&features(9, 4))).unwrap();
         let mut other = gaussian(&features(9, 5));
         other.covariance[[1, 2]] = f64::NAN;
         assert!(frechet_distance(&one, &other).is_err());

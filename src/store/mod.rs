@@ -18,3 +18,4 @@ pub mod picture;
 pub mod shared_file;
 pub mod student;
 pub mod tensors;
+pub mod weights;

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::contents::Contents;
 use crate::checkpoint::pickle::{self, Limits, Value};
+use crate::checkpoint::torch::Programs;
 use crate::checkpoint::{ImportError, nvidia, rosinality, safetensors, tensorflow, torch};
 
 /// Reads the file with the reader of its kind.
@@ -13,7 +14,7 @@ pub(crate) fn contents(bytes: &[u8]) -> Result<Contents<'_>, ImportError> {
         [] => Err(unknown("is empty")),
         // First, because the length in front of its header may look like any of the other beginnings.
         _ if safetensors::begins(bytes) => safetensors::contents(bytes),
-        [b'P', b'K', 3 | 5 | 6, ..] => rosinality::contents(&torch::read_archive(bytes)?),
+        [b'P', b'K', 3 | 5 | 6, ..] => rosinality::contents(&torch::read_archive(bytes, Programs::Refuse)?),
         _ if torch::is_legacy(bytes) => rosinality::contents(&torch::read_legacy(bytes, Limits::CHECKPOINT)?),
         [0x80, ..] => pickled(bytes),
         _ => Err(unknown(&begins_with(bytes))),

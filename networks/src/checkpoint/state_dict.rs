@@ -1,20 +1,22 @@
-//! Loose tensors: the state dict of any network, as PyTorch or safetensors keep it.
+//! Loose tensors: the state dict of any network, as PyTorch, TorchScript or safetensors keep it.
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::checkpoint::array::Array;
 use crate::checkpoint::pickle::{Global, Limits, Node};
-use crate::checkpoint::torch::{self, TorchFile};
+use crate::checkpoint::torch::{self, Programs, TorchFile, script};
 use crate::checkpoint::{ImportError, safetensors};
 use crate::error::{Error, Result};
 
 /// Reads every tensor of a state dict, in single precision.
 ///
-/// Files of `torch.save` (either container) and safetensors are told apart by their contents. Nothing is executed.
+/// Files of `torch.save` (either container), TorchScript programs and safetensors are told apart by their contents.
+/// Nothing is executed: of a program only the tensors are taken, under the names of its `state_dict()`.
 ///
 /// # Errors
-/// [`Error::Value`] for anything else, TorchScript programs among it, and an [`ImportError`] for damage of any kind.
+/// [`Error::Value`] for anything else, and an [`ImportError`] for damage of any kind.
 pub fn read_state_dict(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     read(bytes).map_err(|error| match error {
         Error::Import(ImportError::Unsupported { found }) => refused(found),
@@ -27,7 +29,7 @@ fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
         return tensors(&torch::read_legacy(bytes, Limits::CHECKPOINT)?);
     }
     if bytes.starts_with(b"PK") {
-        return tensors(&torch::read_archive(bytes)?);
+        return tensors(&torch::read_archive(bytes, Programs::Read)?);
     }
     if safetensors::begins(bytes) {
         let loaded = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?.into_iter();
@@ -37,21 +39,28 @@ fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
 }
 
 fn refused(found: String) -> Error {
-    Error::value("weights file", found, "a state dict: safetensors, or `torch.save` of `state_dict()`")
+    Error::value("weights file", found, "a state dict: safetensors, TorchScript, or `torch.save` of `state_dict()`")
 }
 
 fn tensors(file: &TorchFile<'_>) -> Result<BTreeMap<String, Tensor>> {
     let root = file.root();
+    if script::is_module(root) {
+        let arrays = script::tensors(file)?.into_iter();
+        return arrays.map(|(name, array)| Ok((name.clone(), tensor(&name, &array)?))).collect();
+    }
     let Some(entries) = entries(root) else { return Err(refused(root.describe())) };
     let mut tensors = BTreeMap::new();
     for (key, value) in entries {
         let Some(name) = key.name() else { continue };
         if let Some(array) = file.tensor(name, value)? {
-            let tensor = Tensor::from_vec(array.to_f32(name)?, array.shape(), &Device::Cpu)?;
-            tensors.insert(name.to_owned(), tensor);
+            tensors.insert(name.to_owned(), tensor(name, &array)?);
         }
     }
     Ok(tensors)
+}
+
+fn tensor(name: &str, array: &Array<'_>) -> Result<Tensor> {
+    Ok(Tensor::from_vec(array.to_f32(name)?, array.shape(), &Device::Cpu)?)
 }
 
 /// Names and values of a dict; Python 2 wrote an ordered one as a list of pairs.

@@ -25,7 +25,9 @@ use crate::error::Result;
 pub use judge::Judge;
 pub use lpips::{Backbone, LinearWeights, Lpips};
 pub use pixels::Pixels;
+pub(crate) use scale::in_colour;
 pub use squeezenet::SqueezeNet;
+pub(crate) use tensors::{ConvRelu, take};
 pub use vgg16::Vgg16;
 
 /// What makes two images alike: images to vectors whose squared distance is the loss.

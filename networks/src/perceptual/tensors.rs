@@ -47,6 +47,11 @@ impl ConvRelu {
         Ok(ConvRelu { weight, bias, spec })
     }
 
+    /// Joins `weight` `[O, I, kh, kw]` and `bias` `[O]`.
+    pub(crate) fn new(weight: Tensor, bias: &Tensor, spec: Convolution) -> Result<Self> {
+        Ok(ConvRelu { weight: weight.into(), bias: bias.reshape((1, (), 1, 1))?, spec })
+    }
+
     /// # Shapes
     /// x `[N, I, H, W]` → `[N, O, H', W']`
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {

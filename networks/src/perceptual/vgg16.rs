@@ -1,4 +1,4 @@
-//! VGG16 (Simonyan and Zisserman 2015, table 1, column D) as far as its last convolution, from torchvision's state dict.
+//! VGG16 (Simonyan and Zisserman 2015, table 1, column D) as far as its last convolution.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 use crate::ops::{Edge, MaxPool, max_pool2d};
-use crate::perceptual::Backbone;
 use crate::perceptual::scale::{at_least, at_most_256, in_colour};
 use crate::perceptual::tensors::{ConvRelu, TORCHVISION, normalised, same};
+use crate::perceptual::{Backbone, LinearWeights};
 
 /// Channels of the five groups of convolutions, and the numbers that torchvision gives the convolutions.
 const GROUPS: [(usize, &[usize]); 5] =
@@ -20,23 +20,46 @@ pub struct Vgg16 {
 }
 
 impl Vgg16 {
-    /// Takes `features.0.weight` and so on from torchvision's `vgg16` state dict.
+    /// Takes `features.0.weight` and so on from torchvision's `vgg16` state dict, or `layers.conv1.weight` and so on from
+    /// the published `vgg16.pt`.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
-    pub fn from_torchvision(mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
-        let mut inputs = 3;
+    pub fn from_tensors(mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
+        let published = tensors.contains_key("layers.conv1.weight");
+        let (mut inputs, mut index) = (3, 0);
         let mut groups = Vec::new();
         for (channels, numbers) in GROUPS {
             let mut group = Vec::new();
             for number in numbers {
-                let (name, shape) = (format!("features.{number}"), [channels, inputs, 3, 3]);
-                group.push(ConvRelu::take(&mut tensors, &name, shape, same(3))?);
+                index += 1;
+                let name = if published { format!("layers.conv{index}") } else { format!("features.{number}") };
+                group.push(ConvRelu::take(&mut tensors, &name, [channels, inputs, 3, 3], same(3))?);
                 inputs = channels;
             }
             groups.push(group);
         }
         Ok(Vgg16 { groups })
+    }
+
+    /// Takes the linear weights of LPIPS out of the published `vgg16.pt`: `lpips0` to `lpips4`; `None` when the tensors are
+    /// another file's.
+    ///
+    /// # Errors
+    /// When one is missing or has another number of channels.
+    pub fn published_linear_weights(tensors: &BTreeMap<String, Tensor>) -> Result<Option<LinearWeights>> {
+        if !tensors.contains_key("lpips0") {
+            return Ok(None);
+        }
+        let channels: Vec<usize> = GROUPS.iter().map(|(channels, _)| *channels).collect();
+        let mut renamed = BTreeMap::new();
+        for (layer, &channels) in channels.iter().enumerate() {
+            let Some(tensor) = tensors.get(&format!("lpips{layer}")) else { continue };
+            let fits = tensor.elem_count() == channels;
+            let tensor = if fits { tensor.reshape((1, channels, 1, 1))? } else { tensor.clone() };
+            renamed.insert(format!("lin{layer}.model.1.weight"), tensor);
+        }
+        LinearWeights::published(&channels, renamed).map(Some)
     }
 }
 

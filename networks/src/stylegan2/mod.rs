@@ -7,7 +7,7 @@ pub mod discriminator;
 pub mod generator;
 mod init;
 pub mod layer;
-mod linear;
+pub(crate) mod linear;
 pub mod mapping;
 pub mod parameters;
 pub mod synthesis;

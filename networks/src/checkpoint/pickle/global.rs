@@ -39,9 +39,13 @@ pub enum Global {
     NumpyFromBuffer,
     /// The TensorFlow code's network.
     TflibNetwork,
+    /// A class of a TorchScript program, whatever its name.
+    ScriptModule,
+    /// A list or dict that TorchScript marks with its type.
+    ScriptList,
 }
 
-const GLOBALS: [(&str, &str, Global); 34] = [
+const GLOBALS: [(&str, &str, Global); 39] = [
     ("torch_utils.persistence", "_reconstruct_persistent_obj", Global::PersistentObject),
     ("torch._utils", "_rebuild_parameter", Global::RebuildParameter),
     ("torch._utils", "_rebuild_tensor_v2", Global::RebuildTensor),
@@ -76,11 +80,19 @@ const GLOBALS: [(&str, &str, Global); 34] = [
     ("numpy._core.numeric", "_frombuffer", Global::NumpyFromBuffer),
     ("dnnlib.tflib.network", "Network", Global::TflibNetwork),
     ("dnnlib.tflib", "Network", Global::TflibNetwork),
+    ("torch.jit._pickle", "build_intlist", Global::ScriptList),
+    ("torch.jit._pickle", "build_doublelist", Global::ScriptList),
+    ("torch.jit._pickle", "build_boollist", Global::ScriptList),
+    ("torch.jit._pickle", "build_tensorlist", Global::ScriptList),
+    ("torch.jit._pickle", "restore_type_tag", Global::ScriptList),
 ];
 
 impl Global {
-    /// Looks a class or function up; `None` for everything that is not on the list.
+    /// Looks a class or function up; `None` for everything that is neither on the list nor TorchScript's own.
     pub fn find(module: &str, name: &str) -> Option<Global> {
+        if module == "__torch__" || module.starts_with("__torch__.") {
+            return Some(Global::ScriptModule);
+        }
         GLOBALS.iter().find(|(m, n, _)| (*m, *n) == (module, name)).map(|(_, _, global)| *global)
     }
 }

@@ -3,6 +3,7 @@
 //! There are two containers, the legacy stream ([`read_legacy`]) and the zip archive ([`read_archive`]). An NVIDIA
 //! pickle is neither: each of its storages is a whole legacy stream inside a byte string.
 
+pub(crate) mod script;
 mod zip;
 
 use std::borrow::Cow;
@@ -203,17 +204,28 @@ fn malformed_key(expected: &str, found: Node<'_, '_>) -> ImportError {
     ImportError::malformed("keys of the torch.save stream", expected, found.describe())
 }
 
+/// What to make of a TorchScript program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Programs {
+    /// It is no checkpoint.
+    Refuse,
+    /// Its tensors are taken.
+    Read,
+}
+
 /// Reads the zip container: `NAME/data.pkl` and one entry `NAME/data/KEY` for each storage.
 ///
 /// # Errors
-/// [`ImportError::Unsupported`] for a TorchScript program or an archive of something else, or any [`ImportError`] about
-/// archive, pickle and storages.
-pub(crate) fn read_archive(bytes: &[u8]) -> Result<TorchFile<'_>, ImportError> {
+/// [`ImportError::Unsupported`] for an archive of something else, also for a TorchScript program where those are refused,
+/// or any [`ImportError`] about archive, pickle and storages.
+pub(crate) fn read_archive(bytes: &[u8], programs: Programs) -> Result<TorchFile<'_>, ImportError> {
     let entries = entries(bytes)?;
     let Some(prefix) = entries.names().find_map(|name| name.strip_suffix("data.pkl")) else {
         return Err(ImportError::Unsupported { found: "a zip archive that PyTorch did not write".to_owned() });
     };
-    if entries.names().any(|name| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("code/"))) {
+    let is_program =
+        entries.names().any(|name| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("code/")));
+    if is_program && programs == Programs::Refuse {
         return Err(ImportError::Unsupported { found: "a TorchScript program, such as a feature detector".to_owned() });
     }
     if entries.names().any(|name| name.strip_prefix(prefix) == Some("byteorder"))

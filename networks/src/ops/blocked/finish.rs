@@ -36,7 +36,7 @@ impl Noise<'_> {
 }
 
 /// The constants of some channels.
-pub(super) struct Channels<V> {
+pub(crate) struct Channels<V> {
     factor: V,
     bias: V,
     gain: V,

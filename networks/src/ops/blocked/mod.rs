@@ -3,6 +3,8 @@
 //! A block's channels lie next to each other, `[image, block, row, column, 16]`, so that one vector holds the same pixel of 16
 //! channels: transforms and filters work on whole vectors at every image size, and a pixel is a cache line.
 
+mod blur;
+pub(crate) mod colours;
 pub(crate) mod direct;
 pub(crate) mod finish;
 pub(crate) mod maps;

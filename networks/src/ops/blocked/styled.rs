@@ -3,14 +3,20 @@
 //!
 //! All maps have a border of one zero pixel. The weight is read where it lies, and nothing is kept between calls.
 
+#![expect(clippy::needless_range_loop, reason = "iterators take closures, which are functions of their own")]
+
+use std::marker::PhantomData;
+
 use rayon::prelude::*;
 
+use super::blur::blur;
 use super::direct::{Direct, Phase};
 use super::finish::Finish;
 use super::maps::{Maps, Sizes};
-use super::memory::{Memory, Pointer};
+use super::memory::Pointer;
 use super::weights::Weights;
-use super::winograd::{TILE, Winograd};
+use super::winograd::doubling::Doubled;
+use super::winograd::{Same, TILE, Winograd};
 use super::{LANES, blocks_of};
 use crate::ops::conv::Method;
 use crate::ops::vector::{self, Kernel, Vector};
@@ -81,7 +87,16 @@ impl Layer<'_> {
             let corner = (BORDER, BORDER);
             let (scales, finish) = (Some(self.styles), Some(finish));
             let taps = std::array::from_fn(|tap| tap);
-            let winograd = Winograd { source: x, scales, weights: self.weights(), taps, tiles, corner, finish };
+            let winograd = Winograd::<Same> {
+                scheme: PhantomData,
+                source: x,
+                scales,
+                weights: self.weights(),
+                taps,
+                tiles,
+                corner,
+                finish,
+            };
             timed("styled convolution by tiles", operations, || winograd.compute(&mut y));
         } else {
             timed("styled convolution", operations, || self.convolve_directly(x, &mut y));
@@ -116,6 +131,13 @@ impl Layer<'_> {
     }
 
     fn transposed(&self, x: &Maps, y: &mut Maps) {
+        let (scaled, size) = (self.scaled(x), inner(x.sizes));
+        let whole = size.0 % TILE == 0 && size.1 % TILE == 0;
+        if Method::chosen() == Method::Winograd && whole && x.sizes.images * size.0 * size.1 >= MIN_TILES * TILE * TILE
+        {
+            let (scales, weights, corner) = (Some(self.styles), self.weights(), (BORDER, BORDER));
+            return Doubled { source: x, scales, weights, size, corner }.compute(&scaled, y);
+        }
         // Even results see tap 0 on their pixel and tap 2 on the one before, odd ones tap 1.
         let axis = |odd: usize| if odd == 1 { vec![(1, BORDER)] } else { vec![(0, BORDER), (2, BORDER - 1)] };
         let (rows, columns) = inner(x.sizes);
@@ -130,7 +152,7 @@ impl Layer<'_> {
             }
         };
         let phases = [(0, 0), (0, 1), (1, 0), (1, 1)].map(phase);
-        Direct { source: &self.scaled(x), stride: 1, step: 2, phases: &phases }.compute(y);
+        Direct { source: &scaled, stride: 1, step: 2, phases: &phases }.compute(y);
     }
 
     /// The maps times the styles.
@@ -248,174 +270,6 @@ impl Kernel for FinishBlock<'_> {
                 let number = &mut self.numbers[self.sizes.offset(0, 0, (y + BORDER, x + BORDER)) + lane..][..V::LANES];
                 // SAFETY: a slice of one vector.
                 unsafe { channels.finish(V::load(number.as_ptr()), noise).store(number.as_mut_ptr()) };
-            }
-        }
-    }
-}
-
-/// Rows that one task filters.
-const STRIP: usize = 32;
-
-/// Filters maps with a border, one pixel larger than the result on each axis, and finishes the layer.
-fn blur(sharp: &Maps, filter: [[f32; 4]; 2], finish: &Finish<'_>, y: &mut Maps) {
-    let (sizes, (rows, _)) = (y.sizes, inner(y.sizes));
-    let to = Pointer::new(y.memory.first());
-    let strips = rows.div_ceil(STRIP);
-    (0..sizes.images * sizes.blocks * strips).into_par_iter().for_each(|task| {
-        let (block, strip) = (task / strips, task % strips);
-        let place = (block / sizes.blocks, block % sizes.blocks, sizes.blocks);
-        let rows = strip * STRIP..((strip + 1) * STRIP).min(rows);
-        vector::run(Blur { sharp, filter, finish, place, rows, to: (sizes, to) });
-    });
-}
-
-/// Some rows of one block.
-struct Blur<'a> {
-    sharp: &'a Maps,
-    /// Vertical and horizontal taps in the order in which pixels meet them.
-    filter: [[f32; 4]; 2],
-    finish: &'a Finish<'a>,
-    place: (usize, usize, usize),
-    rows: std::ops::Range<usize>,
-    to: (Sizes, Pointer),
-}
-
-impl Kernel for Blur<'_> {
-    type Output = ();
-
-    /// Rows are filtered along x into a ring of four, from which each row of the result is summed.
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        let (from, columns) = (self.sharp.sizes, inner(self.to.0).1);
-        let mut ring = Memory::take(4 * columns * LANES);
-        let ring = ring.first();
-        let row_of = |y: usize| ring.wrapping_add(y % 4 * columns * LANES);
-        for y in self.rows.start..self.rows.end + 3 {
-            let pixels = &self.sharp.memory[from.offset(self.place.0, self.place.1, (y, 0))..][..from.row()];
-            // SAFETY: `columns` + 3 pixels of a row, and this row of the ring.
-            unsafe {
-                sum_of_four::<V>(
-                    [0, 1, 2, 3].map(|x| pixels.as_ptr().wrapping_add(x * LANES)),
-                    self.filter[1],
-                    (row_of(y), columns),
-                )
-            };
-            if y < self.rows.start + 3 {
-                continue;
-            }
-            let row = y - 3;
-            let rows = [row_of(row), row_of(row + 1), row_of(row + 2), row_of(row + 3)].map(<*mut f32>::cast_const);
-            // SAFETY: four rows of the ring, and this task's row of the result.
-            unsafe { self.finish_row::<V>(rows, row) };
-        }
-    }
-}
-
-impl Blur<'_> {
-    /// # Safety
-    /// The rows are as long as the result's, which is the caller's alone.
-    #[inline(always)]
-    unsafe fn finish_row<V: Vector>(&self, rows: [*const f32; 4], y: usize) {
-        let (sizes, to) = self.to;
-        let taps = self.filter[0];
-        for lane in (0..LANES).step_by(V::LANES) {
-            let channels = self.finish.channels::<V>(self.place, lane);
-            for x in 0..inner(sizes).1 {
-                let noise = self.finish.noise_at(self.place.0, (y, x));
-                // SAFETY: the caller's promise.
-                unsafe {
-                    let mut sum = V::splat(0.0);
-                    for (row, tap) in rows.into_iter().zip(taps) {
-                        sum = V::load(row.add(x * LANES + lane)).mul_add(V::splat(tap), sum);
-                    }
-                    let place = sizes.offset(self.place.0, self.place.1, (y + BORDER, x + BORDER)) + lane;
-                    channels.finish(sum, noise).store(to.at(place));
-                }
-            }
-        }
-    }
-}
-
-/// Writes the weighted sum of four rows of pixels.
-///
-/// # Safety
-/// `to.1` pixels of each can be read and written.
-#[inline(always)]
-unsafe fn sum_of_four<V: Vector>(from: [*const f32; 4], taps: [f32; 4], (to, pixels): (*mut f32, usize)) {
-    for number in (0..pixels * LANES).step_by(V::LANES) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut sum = V::splat(0.0);
-            for (row, tap) in from.into_iter().zip(taps) {
-                sum = V::load(row.add(number)).mul_add(V::splat(tap), sum);
-            }
-            sum.store(to.add(number));
-        }
-    }
-}
-
-/// Sums the channels of maps with a border into a few colours `[N, colours, H, W]`, bias and clamp included.
-///
-/// # Shapes
-/// weights `[N, colours, blocks · 16]`, the style in them
-pub(crate) fn colours(x: &Maps, weights: &[f32], bias: &[f32], clamp: f32) -> Vec<f32> {
-    let (sizes, (rows, columns)) = (x.sizes, inner(x.sizes));
-    let (channels, colours) = (sizes.blocks * LANES, bias.len());
-    let mut result = vec![0.0; sizes.images * colours * rows * columns];
-    let to = Pointer::new(result.as_mut_ptr());
-    (0..sizes.images * rows).into_par_iter().for_each(|task| {
-        let (image, y) = (task / rows, task % rows);
-        let weights = &weights[image * colours * channels..][..colours * channels];
-        for (colour, (weights, &bias)) in weights.chunks_exact(channels).zip(bias).enumerate() {
-            // SAFETY: this task's row of an image and colour.
-            let to = unsafe {
-                std::slice::from_raw_parts_mut(to.at(((image * colours + colour) * rows + y) * columns), columns)
-            };
-            vector::run(Colour { x, row: (image, y), weights, to });
-            to.iter_mut().for_each(|number| *number = (*number + bias).clamp(-clamp, clamp));
-        }
-    });
-    result
-}
-
-/// One row of one colour.
-struct Colour<'a> {
-    x: &'a Maps,
-    row: (usize, usize),
-    weights: &'a [f32],
-    to: &'a mut [f32],
-}
-
-/// Pixels that are summed at a time.
-const PIXELS: usize = 4;
-
-impl Kernel for Colour<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        let sizes = self.x.sizes;
-        for (group, to) in self.to.chunks_mut(PIXELS).enumerate() {
-            let mut sums = [V::splat(0.0); PIXELS];
-            for block in 0..sizes.blocks {
-                let place = (self.row.1 + BORDER, group * PIXELS + BORDER);
-                let pixels = &self.x.memory[sizes.offset(self.row.0, block, place)..];
-                for lane in (0..LANES).step_by(V::LANES) {
-                    // SAFETY: a vector of weights, and of the pixels of this row, which ends with a border.
-                    unsafe {
-                        let weights = V::load(self.weights[block * LANES + lane..].as_ptr());
-                        for pixel in 0..to.len() {
-                            let numbers = V::load(pixels.as_ptr().add(pixel * LANES + lane));
-                            sums[pixel] = numbers.mul_add(weights, sums[pixel]);
-                        }
-                    }
-                }
-            }
-            for (to, sum) in to.iter_mut().zip(sums) {
-                let mut lanes = [0.0; LANES];
-                // SAFETY: there is room for any vector.
-                unsafe { sum.store(lanes.as_mut_ptr()) };
-                *to = lanes.iter().sum();
             }
         }
     }

@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Storage, Tensor};
 use super::{Entry, NoiseInput, NoiseOf, StyledConv, Synthesis, SynthesisBlock, ToRgb, convolutions};
 use crate::error::Result;
 use crate::grad::Dual;
+use crate::ops::blocked::colours::colours;
 use crate::ops::blocked::finish::{self, Finish};
 use crate::ops::blocked::maps::{Maps, Planes, from_planes};
 use crate::ops::blocked::styled::{self, BORDER, Layer};
@@ -143,17 +144,17 @@ impl ToRgb {
     /// # Shapes
     /// → `[N, img_channels, R, R]`
     fn render(&self, x: &Maps, w: &Dual) -> Result<Dual> {
-        let (colours, inputs, _, _) = self.weight.dims4()?;
+        let (outputs, inputs, _, _) = self.weight.dims4()?;
         let styles = self.affine.forward(w)?.scale(1.0 / (inputs as f64).sqrt())?; // [N, I]
         let n = styles.dims()[0];
-        let weights = self.weight.value().reshape((1, colours, inputs))?;
-        let weights = weights.broadcast_mul(&styles.value().unsqueeze(1)?)?; // [N, colours, I]
-        let weights = filled_up(&weights.reshape((n * colours, inputs))?)?;
+        let weights = self.weight.value().reshape((1, outputs, inputs))?;
+        let weights = weights.broadcast_mul(&styles.value().unsqueeze(1)?)?; // [N, O, I]
+        let weights = filled_up(&weights.reshape((n * outputs, inputs))?)?;
         let bias = self.bias.value().to_vec1::<f32>()?;
         let clamp = self.act.clamp.map_or(f32::INFINITY, |clamp| clamp as f32);
         let (rows, columns) = styled::inner(x.sizes);
-        let numbers = timed("colours", 0, || styled::colours(x, &weights, &bias, clamp));
-        Ok(Tensor::from_vec(numbers, (n, colours, rows, columns), &Device::Cpu)?.into())
+        let numbers = timed("colours", 0, || colours(x, &weights, &bias, clamp));
+        Ok(Tensor::from_vec(numbers, (n, outputs, rows, columns), &Device::Cpu)?.into())
     }
 }
 

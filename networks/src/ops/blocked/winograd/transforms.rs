@@ -82,7 +82,7 @@ fn points_to_taps<V: Vector>(u: [V; 6]) -> [V; 3] {
 /// # Safety
 /// It can be read.
 #[inline(always)]
-unsafe fn load<V: Vector, const ROWS: usize, const COLUMNS: usize>(
+pub(super) unsafe fn load<V: Vector, const ROWS: usize, const COLUMNS: usize>(
     from: *const f32,
     (row_step, column_step): (usize, usize),
 ) -> [[V; ROWS]; COLUMNS] {
@@ -97,7 +97,7 @@ unsafe fn load<V: Vector, const ROWS: usize, const COLUMNS: usize>(
 }
 
 #[inline(always)]
-fn transposed<V: Vector, const ROWS: usize, const COLUMNS: usize>(
+pub(super) fn transposed<V: Vector, const ROWS: usize, const COLUMNS: usize>(
     columns: [[V; ROWS]; COLUMNS],
 ) -> [[V; COLUMNS]; ROWS] {
     let mut rows = [[V::splat(0.0); COLUMNS]; ROWS];

@@ -1,6 +1,7 @@
 //! The three operators in single precision: some images at a time are brought into blocks of channels, convolved and
 //! brought back.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::ops::blocked::blocks_of;
@@ -9,8 +10,9 @@ use crate::ops::blocked::maps::{Maps, Planes, Sizes, from_planes, planes_written
 use crate::ops::blocked::memory::{Pointer, written};
 use crate::ops::blocked::weight_gradient::TapSums;
 use crate::ops::blocked::weights::{BLOCK, Weights};
+use crate::ops::blocked::winograd::doubling::Doubled;
 use crate::ops::blocked::winograd::gradient::KernelSums;
-use crate::ops::blocked::winograd::{TILE, Winograd};
+use crate::ops::blocked::winograd::{Same, TILE, Winograd};
 use crate::ops::conv::Method;
 use crate::ops::conv::geometry::{Geometry, WeightOrder};
 
@@ -162,6 +164,18 @@ impl Plan<'_> {
         (open && tiles >= MIN_TILES && blocks >= MIN_BLOCKS).then_some(taps)
     }
 
+    /// Whether this is the transposed convolution in steps of 2 that doubles the size, and the way with fewer products is
+    /// open and pays.
+    fn doubles(&self, images: usize) -> bool {
+        let (rows, columns) = self.source.1;
+        let blocks = self.weights.input_blocks().min(self.weights.output_blocks());
+        let nine = self.phases.iter().map(|phase| phase.taps.len()).eq([4, 2, 2, 1]);
+        let whole = rows % TILE == 0 && columns % TILE == 0 && self.target.1 == (2 * rows + 1, 2 * columns + 1);
+        let shape = self.step == 2 && self.corner == (-1, -1) && nine && whole;
+        let open = Method::chosen() == Method::Winograd;
+        open && shape && images * rows * columns >= MIN_TILES * TILE * TILE && blocks >= MIN_BLOCKS
+    }
+
     /// Ranges of images that are worked on together.
     fn chunks(&self, images: usize, source: Sizes, target: Sizes) -> impl Iterator<Item = Range<usize>> + use<> {
         let each = (CHUNK / (source.image() + target.image()).max(1)).clamp(1, images.max(1));
@@ -176,7 +190,16 @@ impl Plan<'_> {
             let source = self.read(numbers, chunk.clone(), source);
             let mut result = Maps::new(Sizes { images: chunk.len(), ..target });
             let (weights, corner) = (self.weights, (0, 0));
-            let winograd = Winograd { source: &source, scales: None, weights, taps, tiles, corner, finish: None };
+            let winograd = Winograd::<Same> {
+                scheme: PhantomData,
+                source: &source,
+                scales: None,
+                weights,
+                taps,
+                tiles,
+                corner,
+                finish: None,
+            };
             winograd.compute(&mut result);
             // SAFETY: room for all images.
             unsafe { to_planes(&result, self.target_planes(chunk), to) };
@@ -194,11 +217,18 @@ impl Plan<'_> {
         let size = (extent(|grid| grid.0, |place| place.0), extent(|grid| grid.1, |place| place.1));
         let source = Sizes::of(1, self.source.0, size);
         let target = Sizes::of(1, self.target.0, self.target.1);
-        let phases: Vec<Phase> = self.phases.iter().map(|phase| self.packed(phase)).collect();
+        let doubles = self.doubles(images);
+        let phases: Option<Vec<Phase>> =
+            (!doubles).then(|| self.phases.iter().map(|phase| self.packed(phase)).collect());
         for chunk in self.chunks(images, source, target) {
             let source = self.read(numbers, chunk.clone(), source);
             let mut result = Maps::new(Sizes { images: chunk.len(), ..target });
-            Direct { source: &source, stride: self.stride, step: self.step, phases: &phases }.compute(&mut result);
+            if let Some(phases) = &phases {
+                Direct { source: &source, stride: self.stride, step: self.step, phases }.compute(&mut result);
+            } else {
+                let (weights, size, corner) = (self.weights, self.source.1, (0, 0));
+                Doubled { source: &source, scales: None, weights, size, corner }.compute(&source, &mut result);
+            }
             // SAFETY: room for all images.
             unsafe { to_planes(&result, self.target_planes(chunk), to) };
         }

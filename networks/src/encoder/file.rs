@@ -1,0 +1,134 @@
+//! An encoder as a file: safetensors with configuration and history as JSON in the metadata, marked `kind = encoder`.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use half::f16;
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+use serde::{Deserialize, Serialize};
+
+use super::{Encoder, EncoderConfig};
+use crate::checkpoint::write::{ExportError, Precision, fits_half};
+use crate::checkpoint::{ImportError, safetensors as ours};
+use crate::error::{Error, Result};
+
+/// What the metadata says that the file holds, and the other metadata keys.
+const KIND: &str = "encoder";
+const CONFIG_KEY: &str = "encoder";
+const HISTORY_KEY: &str = "history";
+
+/// Everything that an encoder's file holds.
+#[derive(Clone, Debug)]
+pub struct EncoderFile {
+    /// What the encoder looks like.
+    pub config: EncoderConfig,
+    /// Its tensors by name, in the order of [`EncoderConfig::tensors`].
+    pub tensors: Vec<(String, Tensor)>,
+    /// Where it came from.
+    pub history: EncoderHistory,
+}
+
+/// Where an encoder came from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EncoderHistory {
+    /// Hash of the file of the network that it belongs to.
+    pub network_sha256: String,
+    /// Number of images that it has seen, in thousands.
+    pub kimg: f64,
+    /// Where the random numbers of its training began.
+    pub seed: u32,
+    /// Share of the squared distance from the average `w` that it cannot explain, for images that it has not seen.
+    pub unexplained: f64,
+}
+
+impl EncoderFile {
+    /// Builds the network.
+    ///
+    /// # Errors
+    /// As [`Encoder::new`].
+    pub fn encoder(&self) -> Result<Encoder> {
+        let tensors: HashMap<String, Tensor> = self.tensors.iter().cloned().collect();
+        Encoder::new(&self.config, &VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
+    }
+}
+
+/// Writes an encoder.
+///
+/// # Errors
+/// [`ExportError::Unwritable`] when a number is too large for half precision.
+pub fn write_encoder(file: &EncoderFile, precision: Precision) -> std::result::Result<Vec<u8>, ExportError> {
+    let metadata = HashMap::from([
+        (ours::VERSION_KEY.to_owned(), ours::VERSION.to_owned()),
+        (ours::KIND_KEY.to_owned(), KIND.to_owned()),
+        (CONFIG_KEY.to_owned(), serde_json::to_string(&file.config)?),
+        (HISTORY_KEY.to_owned(), serde_json::to_string(&file.history)?),
+    ]);
+    let mut encoded = Vec::new();
+    for (name, tensor) in &file.tensors {
+        let numbers = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let bytes: Vec<u8> = match precision {
+            Precision::Single => numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+            Precision::Half => {
+                fits_half(name, &numbers)?;
+                numbers.iter().flat_map(|number| f16::from_f32(*number).to_le_bytes()).collect()
+            }
+        };
+        encoded.push((name, tensor.dims().to_vec(), bytes));
+    }
+    let dtype = match precision {
+        Precision::Single => Dtype::F32,
+        Precision::Half => Dtype::F16,
+    };
+    let views = encoded.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(dtype, shape.clone(), bytes).expect("the bytes were made for this shape");
+        (name.as_str(), view)
+    });
+    serialize(views, Some(metadata)).map_err(|error| ExportError::Io(std::io::Error::other(error)))
+}
+
+/// Reads an encoder.
+///
+/// # Errors
+/// [`Error::Import`] for a file that is damaged or something else, [`Error::Shape`] or [`Error::Value`] for tensors that do
+/// not fit the configuration in the file.
+pub fn read_encoder(bytes: &[u8]) -> Result<EncoderFile> {
+    let damaged = |error| ImportError::malformed("encoder's file", "safetensors that fit their header", error);
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    if metadata.get(ours::KIND_KEY).is_none_or(|kind| kind != KIND) {
+        let found = "a file that is no encoder (`kind = encoder` is not in its metadata)".to_owned();
+        return Err(ImportError::Unsupported { found }.into());
+    }
+    let config: EncoderConfig = ours::required(&metadata, CONFIG_KEY)?;
+    config.check()?;
+    let history = ours::required(&metadata, HISTORY_KEY)?;
+    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let tensors = config.tensors().into_iter().map(|(name, shape)| {
+        let view = file.tensor(&name).map_err(damaged)?;
+        let tensor = tensor(&name, &view)?;
+        if tensor.dims() != shape {
+            return Err(Error::Shape { name, expected: shape, found: tensor.dims().to_vec() });
+        }
+        Ok((name, tensor))
+    });
+    Ok(EncoderFile { tensors: tensors.collect::<Result<_>>()?, config, history })
+}
+
+fn tensor(name: &str, view: &TensorView<'_>) -> Result<Tensor> {
+    let numbers: Vec<f32> = match view.dtype() {
+        Dtype::F32 => view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        Dtype::F16 => view.data().as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+        other => {
+            let object = format!("tensor `{name}`");
+            let expected = "numbers of single or half precision";
+            return Err(ImportError::malformed(object, expected, format!("{other:?}")).into());
+        }
+    };
+    if let Some(number) = numbers.iter().find(|number| !number.is_finite()) {
+        return Err(Error::value("weight", format!("{number} in `{name}`"), "a finite number"));
+    }
+    Ok(Tensor::from_vec(numbers, view.shape(), &Device::Cpu)?)
+}
