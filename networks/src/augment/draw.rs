@@ -88,7 +88,7 @@ impl Draw<'_> {
         self.set.multiplier(part) > 0.0
     }
 
-    /// For each image `axes` numbers of `0..choices`, or 0 where the transformation does not happen.
+    /// For each image a whole number below `choices`, or 0 where the transformation does not happen.
     fn choices(&mut self, part: Transformation, choices: f64) -> Result<Vec<f64>> {
         let values = self.draws.fractions(self.n)?;
         self.gated(part, values, |u| (u * choices).floor(), |q| (q * choices).floor())

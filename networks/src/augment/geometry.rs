@@ -4,6 +4,8 @@
 //! (Karras et al. 2020, appendix B.1). The doubling and halving filters are orthogonal, so that a map that changes
 //! nothing may be left out.
 
+use std::ops::Range;
+
 use super::chain::{Chains, Stage};
 use super::filter_bank::SYM6;
 use super::matrix::Matrix;
@@ -37,15 +39,20 @@ fn stages(
     }
     let [x0, x1, y0, y1] = margins;
     let reflect = Reflect::new(size, margins);
-    let twice = Resample { up: (2, 2), ..Resample::default() };
-    let double = Resampler::for_size(reflect.size(), filter, &upsampling(filter, &twice))?;
     let doubled = (2 * reflect.size().0, 2 * reflect.size().1);
     // Two more margins of REACH/2 on each side, for the filter that halves.
     let sampled = (2 * (size.0 + REACH), 2 * (size.1 + REACH));
     let middle = Matrix::translation((x0 as f64 - x1 as f64) / 2.0, (y0 as f64 - y1 as f64) / 2.0);
+    let map = in_doubled_pixels(middle * *given_from_transformed, doubled, sampled);
+    // Only what is sampled is doubled: of wide margins most are there for other images of the batch.
+    let Part { columns, rows } = Part::sampled_by(&map, doubled, sampled);
+    let outside = |part: &Range<usize>, len: usize| [-(part.start as isize), part.end as isize - len as isize];
+    let ([left, right], [top, bottom]) = (outside(&columns, doubled.1), outside(&rows, doubled.0));
+    let twice = Resample { up: (2, 2), padding: [left, right, top, bottom], ..Resample::default() };
+    let double = Resampler::for_size(reflect.size(), filter, &upsampling(filter, &twice))?;
     let sample = Sample {
-        source_from_result: in_doubled_pixels(middle * *given_from_transformed, doubled, sampled),
-        source: doubled,
+        source_from_result: Matrix::translation(-(columns.start as f64), -(rows.start as f64)) * map,
+        source: (rows.len(), columns.len()),
         result: sampled,
     };
     let crop = [-(REACH as isize); 4];
@@ -53,6 +60,28 @@ fn stages(
     let halve = Resampler::for_size(sampled, filter, &downsampling(filter, &half))?;
     let (double, halve) = (Stage::Resample(Box::new(double)), Stage::Resample(Box::new(halve)));
     Ok(vec![Stage::Reflect(reflect), double, Stage::Sample(sample), halve])
+}
+
+/// A rectangle of pixels.
+struct Part {
+    columns: Range<usize>,
+    rows: Range<usize>,
+}
+
+impl Part {
+    /// What of a source of this size is read when a map takes the indices of a result to it; at least one pixel.
+    fn sampled_by(map: &Matrix<3>, source: (usize, usize), result: (usize, usize)) -> Part {
+        let (right, bottom) = (result.1 as f64 - 1.0, result.0 as f64 - 1.0);
+        let corners = [(0.0, 0.0), (right, 0.0), (right, bottom), (0.0, bottom)].map(|corner| map.apply(corner));
+        let range = |along: fn((f64, f64)) -> f64, len: usize| {
+            let places = corners.map(along);
+            let first = places.into_iter().fold(f64::INFINITY, f64::min).floor();
+            let last = places.into_iter().fold(f64::NEG_INFINITY, f64::max).floor() + 1.0;
+            let start = first.clamp(0.0, len as f64 - 1.0) as usize;
+            start..(last.clamp(0.0, len as f64 - 1.0) as usize).max(start) + 1
+        };
+        Part { columns: range(|(x, _)| x, source.1), rows: range(|(_, y)| y, source.0) }
+    }
 }
 
 /// How far the transformed frame and the filters reach out of the given image: left, right, top, bottom; at most what
