@@ -13,12 +13,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 use toonify::align::{FaceSearch, Faces, LandmarkKind, Upsample};
 use toonify::events::{Recording, Sink};
-use toonify::photo::{
-    self, AlignedFace, Ending, Engine, Fate, LatentsPlan, MaskKind, PastePlan, PhotoPlan, Style, StylePlan, Toon,
-};
+use toonify::photo::{self, AlignedFace, Ending, Engine, EnginePlan, Fate, MaskKind, PastePlan, PhotoPlan, Toon};
 use toonify_align::{ColourMatch, Feather};
-use toonify_networks::latent::Truncation;
-use toonify_networks::stylegan2::Resolution;
+use toonify_networks::checkpoint::Precision;
+use toonify_networks::pix2pix::{BlockKind, Preset, StudentFile, StudentHistory, StudentLayer};
+use toonify_networks::random::RandomState;
+use toonify_networks::stylegan2::Weights;
 
 mod support;
 
@@ -200,6 +200,32 @@ fn ctrl_c_leaves_a_result_and_the_same_command_makes_it_better() {
 }
 
 #[test]
+fn a_student_makes_toons_without_a_search() {
+    if landmark_model().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let (photo, student, out) =
+        (folder.path().join("c.png"), folder.path().join("s.safetensors"), folder.path().join("o"));
+    save(&couple(), photo.clone());
+    let config = Preset::Tiny.config(BlockKind::Plain, 3);
+    let weights = Weights::<StudentLayer>::random(&config, &mut RandomState::new(1)).expect("weights");
+    let history = StudentHistory { resolution_px: Some(64), ..StudentHistory::default() };
+    let file = StudentFile { config, weights, discriminator: None, history };
+    toonify::store::student::write(&student, &file, Precision::Single).expect("a file");
+    let args = ["photo", text(&photo), "-o", text(&out), "--student", text(&student), "--json"];
+    let outcome: Value = serde_json::from_str(&succeed(&args)).expect("JSON");
+    assert_eq!((&outcome["done"], &outcome["faces"]), (&1.into(), &2.into()), "{outcome}");
+    assert_eq!(open(out.join("toons/c_01.png")).dimensions(), (64, 64));
+    assert!(!out.join("w").exists(), "nothing was projected");
+    assert_ne!(open(out.join("photos/c.png")), couple());
+    let outcome: Value = serde_json::from_str(&succeed(&args)).expect("JSON");
+    assert_eq!(outcome["reused"], 1, "{outcome}");
+    fail(&["photo", text(&photo), "-o", text(&out), "--student", text(&photo)], 1, &["c.png"]);
+    fail(&["photo", text(&photo), "-o", text(&out), "--student", "s", "--base", "b"], 2, &["--base"]);
+}
+
+#[test]
 fn misuse_is_told_before_anything_is_made() {
     let folder = tempfile::tempdir().expect("folder");
     let (photo, out) = (folder.path().join("anna.png"), folder.path().join("out"));
@@ -222,8 +248,8 @@ struct Mirror<'a> {
 }
 
 impl Engine for Mirror<'_> {
-    fn resolution(&self) -> Resolution {
-        Resolution::new(512).expect("a power of two")
+    fn side_px(&self) -> u32 {
+        512
     }
 
     fn identity(&self) -> String {
@@ -256,11 +282,7 @@ fn plan(photos: &Path, out: &Path) -> PhotoPlan {
             landmarks: LandmarkKind::Ours,
             upsample: Upsample::Auto,
         },
-        style: StylePlan {
-            style: Style::Blended("unused".into()),
-            latents: LatentsPlan::Given(vec![]),
-            truncation: Truncation::NONE,
-        },
+        engine: EnginePlan::Student("unused".into()),
         paste: PastePlan { mask: MaskKind::Head, feather: Feather::default(), colour: ColourMatch::Off },
         stages: None,
     }

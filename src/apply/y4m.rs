@@ -39,7 +39,8 @@ impl Head {
     /// # Errors
     /// When it is no YUV4MPEG2, or of a kind that is not known.
     pub fn read(input: &mut impl BufRead) -> Result<Head> {
-        let line = line(input)?.context("the pipe is empty, expected YUV4MPEG2")?;
+        let line = line(input).with_context(|| format!("the pipe does not begin with `{MAGIC}`"))?;
+        let line = line.with_context(|| format!("the pipe is empty, expected `{MAGIC}`"))?;
         let mut words = line.split(' ');
         ensure!(words.next() == Some(MAGIC), "the pipe does not begin with `{MAGIC}`");
         let (mut width, mut height, mut chroma, mut rest) = (0, 0, Chroma::Quarter, String::new());
@@ -155,7 +156,7 @@ fn line(input: &mut impl BufRead) -> Result<Option<String>> {
             b'\n' => return Ok(Some(String::from_utf8(bytes).context("a line of the pipe is no text")?)),
             byte => bytes.push(byte),
         }
-        ensure!(bytes.len() <= LONGEST_LINE, "the pipe does not begin with `{MAGIC}`");
+        ensure!(bytes.len() <= LONGEST_LINE, "a line of the pipe has more than {LONGEST_LINE} bytes");
     }
 }
 

@@ -21,6 +21,7 @@ mod memory;
 mod metrics;
 mod models;
 mod numbers;
+mod pace;
 mod pairs;
 mod photo;
 mod project;
@@ -29,6 +30,7 @@ mod stored_images;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod threads;
 mod timing;
 mod train;
 
@@ -88,6 +90,8 @@ enum Command {
     Distill(distill::DistillArgs),
     /// Translate pictures, videos or raw frames with a student
     Apply(apply::ApplyArgs),
+    /// Time students on this machine
+    BenchStudent(pace::PaceArgs),
     /// Write a student or a generator as an ONNX file
     Export(export::ExportArgs),
     /// Make, check, show or divide a training set
@@ -109,6 +113,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         memory::keep_freed_memory();
         let _table = timing::Timing::from_environment();
+        threads::keep_to_one_pool();
         match self.command {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
@@ -127,6 +132,7 @@ impl Cli {
             Command::Pairs(args) => args.run(),
             Command::Distill(args) => args.run(),
             Command::Apply(args) => args.run(),
+            Command::BenchStudent(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Report(args) => args.run(),

@@ -75,7 +75,9 @@ pub struct Pix2pix {
     discriminator: Player<PatchDiscriminator>,
     average: Weights<StudentLayer>,
     configs: (StudentConfig, PatchConfig),
+    /// Begins anew with every step, so that a training that goes on draws what it would have drawn.
     rng: RandomState,
+    seed: u32,
 }
 
 /// A network twice, on the same numbers: once to learn, once to be looked through.
@@ -133,7 +135,8 @@ impl Pix2pix {
             discriminator: Player::new(&judge, settings.learning_rate, |vb| PatchDiscriminator::new(&patch, vb))?,
             average,
             configs: (config.clone(), patch),
-            rng,
+            rng: RandomState::new(settings.seed),
+            seed: settings.seed,
         })
     }
 
@@ -181,6 +184,7 @@ impl Pix2pix {
     /// # Errors
     /// When something is missing or of another shape.
     pub(super) fn restore(&mut self, state: &HashMap<String, Tensor>, steps: u64) -> Result<()> {
+        self.rng = RandomState::new(self.seed.wrapping_add(steps as u32));
         restore_player("student", &mut self.student, state, steps)?;
         restore_player("discriminator", &mut self.discriminator, state, steps)?;
         self.average =
@@ -326,6 +330,7 @@ impl Recipe for Pix2pix {
     }
 
     fn end_step(&mut self, at: Progress, _batch_size: u64, _log: &mut Log) -> Result<()> {
+        self.rng = RandomState::new(self.seed.wrapping_add(at.step as u32 + 1));
         // The average of a young training forgets its beginning.
         let steps = at.step as f64;
         let keep = ((1.0 + steps) / (10.0 + steps)).min(KEEP);

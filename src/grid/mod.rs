@@ -323,22 +323,28 @@ fn save(
     let (sheet, page) = (plan.outdir.join("grid.png"), plan.outdir.join("grid.html"));
     let notes: Vec<String> = scores.iter().map(CellScore::short).collect();
     picture::write(&sheet, &grid.sheet_with_notes(title, plan.cell_px, &notes)?)?;
-    page::write_table(&page, title, (&grid.columns, &grid.rows), |row, column| page::Cell {
+    let film = save_film(plan, grid)?;
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let figures: Vec<String> = plot.iter().chain(&film).map(name).collect();
+    let figures: Vec<&str> = figures.iter().map(String::as_str).collect();
+    page::write_table(&page, title, (&grid.columns, &grid.rows, &figures), |row, column| page::Cell {
         source: cell_name(row, column),
         note: notes.get(row * grid.columns.len() + column).cloned().unwrap_or_default(),
     })?;
-    let film = match plan.film {
-        Film::No => None,
-        Film::Yes => {
-            let path = plan.outdir.join("grid.gif");
-            animation::write(&path, &grid.frames(plan.cell_px)?, animation::Frames { per_second: 2.0 })?;
-            Some(path)
-        }
-    };
     for path in [&sheet, &page].into_iter().chain(&film).chain(&plot) {
         sink.event(&Event::Saved { path: path.clone() });
     }
     Ok(Gridded { sheet, page, film, cells, columns: grid.columns.clone(), scores: scores.to_vec(), plot })
+}
+
+/// Writes the columns as a film, where one is wanted.
+fn save_film(plan: &GridPlan, grid: &Grid) -> Result<Option<PathBuf>> {
+    if plan.film == Film::No {
+        return Ok(None);
+    }
+    let path = plan.outdir.join("grid.gif");
+    animation::write(&path, &grid.frames(plan.cell_px)?, animation::Frames { per_second: 2.0 })?;
+    Ok(Some(path))
 }
 
 fn cell_name(row: usize, column: usize) -> String {

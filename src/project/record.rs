@@ -13,7 +13,7 @@ use crate::chart::{Chart, Line, Scale};
 use crate::events::{Event, Sink};
 use crate::project::search::{Bench, Found, given};
 use crate::project::target::{Target, Task};
-use crate::project::{NoiseKept, Settings};
+use crate::project::{NoiseKept, Settings, TUNED_NETWORK};
 use crate::store::{json, latents, picture};
 
 const RECORD: &str = "project.json";
@@ -193,18 +193,22 @@ impl Record {
     }
 }
 
-/// Takes the mark of a finished target away before its files are replaced.
+/// Takes the mark of a finished target away before its files are replaced, and what may not be replaced: a tuned generator
+/// belongs to its search.
 ///
 /// # Errors
-/// When the record is there and cannot be removed.
+/// When a file is there and cannot be removed.
 pub fn reopen(folder: &Path) -> Result<()> {
-    let path = folder.join(RECORD);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot replace `{}`", path.display()))
+    for name in [RECORD, TUNED_NETWORK, "tuned.png"] {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot replace `{}`", path.display()));
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Writes latents and pictures of a search, in the published names.

@@ -206,7 +206,7 @@ impl Writer<'_> {
         }
         let mut image = image.map(|image| self.enlarged(resolution, &image)).transpose()?;
         if self.config.architecture == Architecture::Skip || resolution == self.config.resolution {
-            let rgb = self.to_rgb(&x, resolution, last + 1)?;
+            let rgb = self.image_of(&x, resolution, last + 1)?;
             image = Some(match image {
                 Some(image) => self.graph.apply(Operator::Add, &[&image, &rgb], &[]),
                 None => rgb,
@@ -359,7 +359,7 @@ impl Writer<'_> {
         self.grown(x, &layer.to_string(), (inputs, outputs), &mixing)
     }
 
-    fn to_rgb(&mut self, x: &str, resolution: Resolution, index: usize) -> Result<String> {
+    fn image_of(&mut self, x: &str, resolution: Resolution, index: usize) -> Result<String> {
         let layer = |term| Layer::Block { resolution, slot: Slot::ToRgb, term };
         let (outputs, inputs, _, _) = self.tensor(layer(Term::Weight)).dims4()?;
         let style = self.style(&layer, index, 1.0 / (inputs as f64).sqrt())?;
