@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::memory::{Memory, Pointer, written};
+use super::memory::{Memory, Pointer};
 use super::{LANES, blocks_of};
 use crate::ops::vector::{self, Kernel, Vector};
 
@@ -231,14 +231,4 @@ impl Kernel for Leave<'_> {
             }
         }
     }
-}
-
-/// All images of `[image, channel, row, column]`, written by `fill` some at a time: it is given the planes to write and
-/// where they begin.
-///
-/// # Safety
-/// `fill` writes every image.
-pub(crate) unsafe fn planes_written(len: usize, fill: impl FnOnce(Pointer)) -> Vec<f32> {
-    // SAFETY: the caller's promise.
-    unsafe { written(len, fill) }
 }

@@ -1,6 +1,6 @@
 //! Vectors of the processor, chosen at run time: AVX-512, AVX2 with FMA, NEON, or plain arithmetic.
 //!
-//! A kernel is written once for any [`Vector`] and inlined as a whole into a function that may use the instructions
+//! A kernel is written once for any vector and inlined as a whole into a function that may use the instructions
 //! (`#[target_feature]`). The choice holds for the whole process, because operators also run inside candle's backward pass,
 //! which carries nothing from caller to operator; results differ by rounding alone.
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::ops::blocked::blocks_of;
 use crate::ops::blocked::direct::{Direct, Phase};
-use crate::ops::blocked::maps::{Maps, Planes, Sizes, from_planes, planes_written, to_planes};
+use crate::ops::blocked::maps::{Maps, Planes, Sizes, from_planes, to_planes};
 use crate::ops::blocked::memory::{Pointer, written};
 use crate::ops::blocked::weight_gradient::TapSums;
 use crate::ops::blocked::weights::{BLOCK, Weights};
@@ -137,7 +137,7 @@ impl Plan<'_> {
             None => self.directly(numbers, images, to),
         };
         // SAFETY: both ways write every pixel of every image.
-        unsafe { planes_written(len, fill) }
+        unsafe { written(len, fill) }
     }
 
     /// Rows and columns of tiles of the result.
