@@ -35,7 +35,6 @@ pub mod grid;
 pub mod inspect;
 pub mod interpolate;
 pub mod latents;
-pub mod pace;
 pub mod pairs;
 pub mod photo;
 pub mod pixels;

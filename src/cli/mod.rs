@@ -18,7 +18,6 @@ mod interpolate;
 mod interrupt;
 mod memory;
 mod numbers;
-mod pace;
 mod pairs;
 mod photo;
 mod project;
@@ -77,8 +76,6 @@ enum Command {
     Distill(distill::DistillArgs),
     /// Translate pictures, videos or raw frames with a student
     Apply(apply::ApplyArgs),
-    /// Time students on this machine
-    BenchStudent(pace::PaceArgs),
     /// Write a student or a generator as an ONNX file
     Export(export::ExportArgs),
     /// Make, check, show or divide a training set
@@ -115,7 +112,6 @@ impl Cli {
             Command::Pairs(args) => args.run(),
             Command::Distill(args) => args.run(),
             Command::Apply(args) => args.run(),
-            Command::BenchStudent(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Report(args) => args.run(),
