@@ -157,7 +157,7 @@ fn a_student_learns_and_goes_on_where_it_was() {
     let student = |folder: &PathBuf| std::fs::read(folder.join("student.safetensors")).expect("a student");
     assert!(student(&whole) == student(&parts), "two runs give another student than one");
     assert!(whole.join("preview-000000.png").exists());
-    train("options", "0.004", &["--identity", "1", "--shift", "1", "--blocks", "separable"]);
+    train("options", "0.004", &["--identity", "1", "--blocks", "separable"]);
     let args = ["distill", text(&set), "-o", text(&whole), "--size", "32", "--batch", "3"];
     fail(&args, 1, &["other settings"]);
     fail(&["distill", text(&set), "-o", text(&whole), "--size", "30"], 1, &["multiple of 8"]);

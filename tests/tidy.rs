@@ -11,7 +11,7 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// The modules of the root package by layer; whatever is not named here is an error.
 const FOUNDATIONS: &[&str] =
-    &["pixels", "store", "sheet", "chart", "events", "render", "latents", "eyes", "plot", "statistics", "pace"];
+    &["pixels", "store", "sheet", "chart", "events", "render", "latents", "eyes", "plot", "statistics"];
 const ACTS: &[&str] = &[
     "inspect",
     "convert",

@@ -64,9 +64,8 @@ impl Tracker {
         let seen = self.finder.look(picture)?.faces;
         let before = std::mem::take(&mut self.faces);
         self.faces = matched(before, seen, self.plan.smoothing)?;
-        let ready = |face: &Followed| {
-            Ok(TrackedFace { frame: face.found.frame.clone(), paste: self.plan.paste.of(&face.found)? })
-        };
+        let ready =
+            |face: &Followed| Ok(TrackedFace { frame: face.found.frame, paste: self.plan.paste.of(&face.found)? });
         self.faces.iter().map(ready).collect()
     }
 }

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use toonify_networks::ops::peak;
 use toonify_networks::ops::vector::Instructions;
+use toonify_networks::pix2pix::{BlockKind, Preset};
 use toonify_networks::stylegan2::GeneratorConfig;
 
 use crate::events::{Event, Sink};
@@ -40,6 +41,13 @@ pub enum Work {
         /// Images a step.
         batch: usize,
     },
+    /// A frame through a student of this size, with plain blocks, without gradients.
+    Student {
+        /// Size of the student.
+        preset: Preset,
+        /// Side of the frame.
+        side_px: usize,
+    },
 }
 
 /// What was measured.
@@ -58,7 +66,7 @@ pub struct Benched {
 /// Times of one piece of work.
 #[derive(Clone, Debug, Serialize)]
 pub struct Timing {
-    /// `generate`, `project` or `train`.
+    /// `generate`, `project`, `train`, or a size of student, with 512 where its frames are not of 256 px.
     pub work: &'static str,
     /// Images at a time.
     pub batch: usize,
@@ -93,6 +101,7 @@ impl Work {
             Work::Generate { batch } => format!("generating {batch} images of 256 px at a time"),
             Work::Project => "projecting at 256 px".to_owned(),
             Work::Train { batch } => format!("training at 64 px with {batch} images a step"),
+            Work::Student { preset, side_px } => format!("translating frames of {side_px} px with a {preset} student"),
         }
     }
 
@@ -101,11 +110,16 @@ impl Work {
             Work::Generate { batch } => ("generate", batch, 1, Some(operations(&networks::paper256()?) * batch as f64)),
             Work::Project => ("project", 1, 1, None),
             Work::Train { batch } => ("train", batch, networks::TRAINING_STEPS, None),
+            Work::Student { preset, side_px } => {
+                let multiply_adds = preset.config(BlockKind::Plain, 3).multiply_adds(side_px, side_px);
+                (student_name(preset, side_px), 1, 1, Some(2.0 * multiply_adds as f64))
+            }
         };
         let times = match self {
             Work::Generate { batch } => repeated(repetitions, networks::generate(batch)?)?,
             Work::Project => repeated(repetitions, networks::project(repetitions)?)?,
             Work::Train { batch } => repeated(repetitions, networks::train(batch)?)?,
+            Work::Student { preset, side_px } => repeated(repetitions, networks::student(preset, side_px)?)?,
         };
         let of_a_step = |seconds: f64| seconds / steps as f64;
         let (best, median) = (of_a_step(times[0]), of_a_step(times[times.len() / 2]));
@@ -117,6 +131,18 @@ impl Work {
             images_per_second: batch as f64 / best,
             share_of_peak: operations.map(|operations| operations / best / peak),
         })
+    }
+}
+
+/// What a student's line of the table is called.
+fn student_name(preset: Preset, side_px: usize) -> &'static str {
+    match (preset, side_px > 256) {
+        (Preset::Tiny, false) => "tiny",
+        (Preset::Tiny, true) => "tiny 512",
+        (Preset::Small, false) => "small",
+        (Preset::Small, true) => "small 512",
+        (Preset::Base, false) => "base",
+        (Preset::Base, true) => "base 512",
     }
 }
 

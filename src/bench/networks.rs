@@ -9,6 +9,7 @@ use toonify_networks::checkpoint::{Checkpoint, DiscriminatorCheckpoint, Provenan
 use toonify_networks::draws::Draws;
 use toonify_networks::latent::{Seed, Z};
 use toonify_networks::perceptual::{LinearWeights, Lpips, Vgg16};
+use toonify_networks::pix2pix::{BlockKind, Preset, StudentLayer, Swift};
 use toonify_networks::projection::{Projection, Schedule, Space, Start, WStatistics};
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{DiscriminatorLayer, Generator, GeneratorConfig, Layer, Noise, Weights};
@@ -124,4 +125,16 @@ impl<R> Watch<R> for Unwatched {
     fn after_step(&mut self, _recipe: &mut R, _at: Progress, _log: &mut Log) -> Result<Flow> {
         Ok(Flow::Continue)
     }
+}
+
+/// A frame through a student with random weights.
+pub(super) fn student(preset: Preset, side_px: usize) -> Result<impl FnMut() -> Result<()>> {
+    let config = preset.config(BlockKind::Plain, 3);
+    let weights = Weights::<StudentLayer>::random(&config, &mut RandomState::new(1))?;
+    let mut swift = Swift::new(&config, &weights)?;
+    let photo = vec![0.25; 3 * side_px * side_px];
+    Ok(move || {
+        std::hint::black_box(swift.translate(&photo, (side_px, side_px)));
+        Ok(())
+    })
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use toonify_networks::ops::conv::Method;
 use toonify_networks::ops::vector::Instructions;
+use toonify_networks::pix2pix::Preset;
 
 use crate::bench::{self, BenchPlan, Benched, Timing, Work};
 use crate::cli::OutputArgs;
@@ -50,6 +51,8 @@ enum WorkName {
     Project,
     /// Training steps at 64 px, configuration `auto`
     Train,
+    /// Frames of 256 and 512 px through every size of student
+    Student,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -88,7 +91,7 @@ impl BenchArgs {
     }
 
     fn plan(&self) -> BenchPlan {
-        let every = [WorkName::Generate, WorkName::Project, WorkName::Train];
+        let every = [WorkName::Generate, WorkName::Project, WorkName::Train, WorkName::Student];
         let names = if self.works.is_empty() { &every[..] } else { &self.works };
         let works = names.iter().flat_map(|name| self.works_of(*name)).collect();
         BenchPlan { works, repetitions: usize::from(self.repetitions) }
@@ -103,6 +106,10 @@ impl BenchArgs {
             },
             WorkName::Project => vec![Work::Project],
             WorkName::Train => vec![Work::Train { batch: batch.unwrap_or(8) }],
+            WorkName::Student => {
+                let sides = |preset| [256, 512].map(|side_px| Work::Student { preset, side_px });
+                Preset::ALL.into_iter().flat_map(sides).collect()
+            }
         }
     }
 }

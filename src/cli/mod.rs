@@ -21,7 +21,6 @@ mod memory;
 mod metrics;
 mod models;
 mod numbers;
-mod pace;
 mod pairs;
 mod photo;
 mod project;
@@ -90,8 +89,6 @@ enum Command {
     Distill(distill::DistillArgs),
     /// Translate pictures, videos or raw frames with a student
     Apply(apply::ApplyArgs),
-    /// Time students on this machine
-    BenchStudent(pace::PaceArgs),
     /// Write a student or a generator as an ONNX file
     Export(export::ExportArgs),
     /// Make, check, show or divide a training set
@@ -132,7 +129,6 @@ impl Cli {
             Command::Pairs(args) => args.run(),
             Command::Distill(args) => args.run(),
             Command::Apply(args) => args.run(),
-            Command::BenchStudent(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Report(args) => args.run(),

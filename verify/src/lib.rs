@@ -29,7 +29,7 @@ pub struct Input {
 pub fn run(file: &[u8], inputs: &[Input]) -> Result<Vec<f32>, Error> {
     let failed = |doing| move |error: TractError| Error { doing, why: format!("{error:#}") };
     let mut bytes = file;
-    let mut model = tract_onnx::onnx().model_for_read(&mut bytes).map_err(failed("read"))?;
+    let mut model = onnx().model_for_read(&mut bytes).map_err(failed("read"))?;
     for (index, input) in inputs.iter().enumerate() {
         model = model.with_input_fact(index, f32::fact(&input.shape).into()).map_err(failed("feed"))?;
     }

@@ -1,12 +1,17 @@
 //! Our ONNX files, run by tract, give what our own networks give.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use candle_core::{Device, Tensor};
 use toonify_networks::grad::Dual;
 use toonify_networks::latent::{Truncation, WPlus, Z};
 use toonify_networks::onnx::{self, Graph, Size, Storage};
-use toonify_networks::pix2pix::*;
+use toonify_networks::pix2pix::layer::Part;
+use toonify_networks::pix2pix::{BlockKind, Student, StudentConfig, StudentLayer};
 use toonify_networks::random::RandomState;
-use toonify_networks::stylegan2::*;
+use toonify_networks::stylegan2::{
+    Architecture, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Term, Weights,
+};
 use toonify_verify::Input;
 
 fn noise(shape: &[usize], seed: u32) -> Tensor {
@@ -40,8 +45,8 @@ fn student_of(block: BlockKind, img_channels: usize) -> (StudentConfig, Weights<
     let weights = Weights::<StudentLayer>::random(&config, &mut RandomState::new(1)).unwrap();
     // Biases are 0 in a fresh student, which would hide a lost one.
     let biased = |layer: StudentLayer, shape: &[usize]| match layer.part {
-        layer::Part::Bias => Ok((noise(shape, 9) * 0.1)?),
-        layer::Part::Depthwise | layer::Part::Weight => Ok(weights.get(layer).unwrap().clone()),
+        Part::Bias => Ok((noise(shape, 9) * 0.1)?),
+        Part::Depthwise | Part::Weight => Ok(weights.get(layer).unwrap().clone()),
     };
     let weights = Weights::build(&config, biased).unwrap();
     (config, weights)
