@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where rustup puts cargo; not on everybody's PATH.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
-.PHONY: help setup demo test check check-features bench fuzz-smoke audit clean
+.PHONY: help setup demo test check check-features bench pictures test-onnx fuzz-smoke audit clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -15,7 +15,7 @@ demo: setup ## build the tool and run its main job on what the repository holds
 	cargo run --release -- demo
 
 test: setup ## run all tests
-	cargo test --workspace
+	cargo test --workspace --exclude toonify-verify
 
 check: setup ## format, lints and documentation, warnings as errors
 	cargo fmt --all --check
@@ -28,6 +28,14 @@ check-features: setup ## build and test the face alignment without dlib
 
 bench: setup ## time the operators and the generator
 	cargo bench -p toonify-networks
+
+pictures: setup ## render the pictures of docs/blending.md: BASE= TUNED= CHARACTERS= PHOTOS=
+	cargo build --release
+	TOONIFY=target/release/toonify tools/pictures.sh "$(BASE)" "$(TUNED)" "$(CHARACTERS)" "$(PHOTOS)" docs/pictures
+
+test-onnx: setup ## run exported files in tract and in onnxruntime, and race the student against onnxruntime
+	cargo test -p toonify-verify
+	@tools/test-onnx.sh
 
 fuzz-smoke: ## feed the checkpoint readers random files, one minute each
 	@tools/fuzz-smoke.sh

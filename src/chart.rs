@@ -10,15 +10,26 @@ use plotters::prelude::*;
 use crate::sheet::PAPER;
 use crate::sheet::text::{self, Place, TextSize};
 
-/// Lines over a common axis, the values on a logarithmic one.
+/// Lines over a common axis.
 #[derive(Clone, Debug)]
 pub struct Chart {
     /// One line above everything.
     pub title: String,
     /// What is counted along the horizontal axis.
     pub x_caption: String,
+    /// How values become heights.
+    pub scale: Scale,
     /// The lines, first one in the strongest colour.
     pub lines: Vec<Line>,
+}
+
+/// How values become heights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Equal differences are equally high.
+    Linear,
+    /// Equal ratios are equally high; only values above 0 are shown.
+    Logarithmic,
 }
 
 /// One line of a chart.
@@ -26,8 +37,8 @@ pub struct Chart {
 pub struct Line {
     /// What it shows.
     pub name: String,
-    /// Its values, one a step from 1; those that are not above 0 are left out.
-    pub values: Vec<f64>,
+    /// Where it goes: places along the horizontal axis, from 0, and values; those that are no numbers are left out.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// Width and height in pixels.
@@ -39,17 +50,22 @@ const GRID: RGBColor = RGBColor(225, 225, 222);
 const COLOURS: [RGBColor; 4] =
     [RGBColor(26, 95, 180), RGBColor(198, 70, 0), RGBColor(38, 162, 105), RGBColor(97, 53, 131)];
 
-type Coordinates<'a> = Cartesian2d<RangedCoordf64, LogCoord<f64>>;
+type Coordinates = Cartesian2d<RangedCoordf64, RangedCoordf64>;
 
 impl Chart {
+    /// Whether there is anything to draw.
+    pub fn can_be_shown(&self) -> bool {
+        self.lines.iter().any(|line| line.shown(self.scale).next().is_some())
+    }
+
     /// Draws the chart.
     ///
     /// # Errors
-    /// When no line has a value above 0.
+    /// When no line has a value that can be shown.
     pub fn render(&self) -> Result<RgbImage> {
         let (width, height) = SIZE_PX;
         let (x_range, y_range) = self.ranges()?;
-        let (x_ticks, y_ticks) = (linear_ticks(x_range.end), logarithmic_ticks(&y_range));
+        let (x_ticks, y_ticks) = (linear_ticks(&(0.0..x_range.end)), self.scale.ticks(&y_range));
         let mut bytes = RgbImage::from_pixel(width, height, PAPER).into_raw();
         let at = self
             .draw_lines(&mut bytes, (x_range, y_range), (&x_ticks, &y_ticks))
@@ -64,13 +80,13 @@ impl Chart {
     }
 
     fn ranges(&self) -> Result<(Range<f64>, Range<f64>)> {
-        let shown = self.lines.iter().flat_map(|line| line.points());
-        let (mut steps, mut low, mut high) = (1.0f64, f64::INFINITY, 0.0f64);
+        let shown = self.lines.iter().flat_map(|line| line.shown(self.scale));
+        let (mut end, mut low, mut high) = (0.0f64, f64::INFINITY, f64::NEG_INFINITY);
         for (x, y) in shown {
-            (steps, low, high) = (steps.max(x), low.min(y), high.max(y));
+            (end, low, high) = (end.max(x), low.min(y), high.max(y));
         }
-        ensure!(low <= high, "a chart needs at least one value above 0");
-        Ok((0.0..steps, low / 1.1..high * 1.1))
+        ensure!(low <= high, "a chart needs at least one value that it can show");
+        Ok((0.0..if end > 0.0 { end } else { 1.0 }, self.scale.room_around(low, high)))
     }
 
     /// Draws grid and lines; returns where the ticks are, in pixels.
@@ -86,18 +102,19 @@ impl Chart {
         let (columns, rows) = inner.get_pixel_range();
         // Rows are counted from the top, values from the bottom.
         let pixels = (columns, rows.end..rows.start);
-        let coordinates = Coordinates::new(x_range.clone(), y_range.clone().log_scale(), pixels);
+        let height = |y: f64| self.scale.height(y);
+        let coordinates = Coordinates::new(x_range.clone(), height(y_range.start)..height(y_range.end), pixels);
         let area = inner.apply_coord_spec(coordinates);
         let draw = |points: Vec<(f64, f64)>, style: ShapeStyle| {
             area.draw(&PathElement::new(points, style)).map_err(|error| error.to_string())
         };
         for &y in y_ticks {
-            draw(vec![(x_range.start, y), (x_range.end, y)], GRID.into())?;
+            draw(vec![(x_range.start, height(y)), (x_range.end, height(y))], GRID.into())?;
         }
         for (line, colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
-            draw(line.points().collect(), colour.stroke_width(2))?;
+            draw(line.shown(self.scale).map(|(x, y)| (x, height(y))).collect(), colour.stroke_width(2))?;
         }
-        let pixel = |x: f64, y: f64| area.map_coordinate(&(x, y));
+        let pixel = |x: f64, y: f64| area.map_coordinate(&(x, height(y)));
         let xs = x_ticks.iter().map(|&x| pixel(x, y_range.start).0.max(0) as u32).collect();
         let ys = y_ticks.iter().map(|&y| pixel(0.0, y).1.max(0) as u32).collect();
         Ok((xs, ys))
@@ -133,19 +150,57 @@ impl Chart {
 }
 
 impl Line {
-    fn points(&self) -> impl Iterator<Item = (f64, f64)> {
-        let all = self.values.iter().enumerate().map(|(step, value)| (step as f64 + 1.0, *value));
-        all.filter(|(_, value)| *value > 0.0 && value.is_finite())
+    /// A line of values one a step, the first at 1.
+    pub fn by_step(name: &str, values: &[f64]) -> Self {
+        let points = values.iter().enumerate().map(|(step, value)| (step as f64 + 1.0, *value)).collect();
+        Line { name: name.to_owned(), points }
+    }
+
+    fn shown(&self, scale: Scale) -> impl Iterator<Item = (f64, f64)> {
+        let can_be_shown = move |y: f64| match scale {
+            Scale::Linear => true,
+            Scale::Logarithmic => y > 0.0,
+        };
+        self.points.iter().copied().filter(move |&(x, y)| x.is_finite() && y.is_finite() && can_be_shown(y))
     }
 }
 
-/// About five round numbers from 0 to `end`.
-fn linear_ticks(end: f64) -> Vec<f64> {
-    let rough = end / 5.0;
+impl Scale {
+    /// What is drawn in proportion.
+    fn height(self, value: f64) -> f64 {
+        match self {
+            Scale::Linear => value,
+            Scale::Logarithmic => value.log10(),
+        }
+    }
+
+    fn room_around(self, low: f64, high: f64) -> Range<f64> {
+        match self {
+            Scale::Logarithmic => low / 1.1..high * 1.1,
+            Scale::Linear => {
+                let room = if high > low { (high - low) * 0.05 } else { low.abs().max(1.0) * 0.05 };
+                low - room..high + room
+            }
+        }
+    }
+
+    fn ticks(self, range: &Range<f64>) -> Vec<f64> {
+        match self {
+            Scale::Linear => linear_ticks(range),
+            Scale::Logarithmic => logarithmic_ticks(range),
+        }
+    }
+}
+
+/// About five round numbers within the range.
+fn linear_ticks(range: &Range<f64>) -> Vec<f64> {
+    let rough = (range.end - range.start) / 5.0;
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= rough);
-    let step = step.unwrap_or(rough).max(1.0);
-    (0..=(end / step) as usize).map(|i| i as f64 * step).collect()
+    let step = step.unwrap_or(rough);
+    // The last may lie beyond the end by rounding alone.
+    let (first, last) = ((range.start / step).ceil() as i64, (range.end / step + 1e-9).floor() as i64);
+    (first..=last).map(|i| i as f64 * step).collect()
 }
 
 /// 1, 2 and 5 times powers of ten within the range, or the powers alone where those would be many.
@@ -162,7 +217,11 @@ fn logarithmic_ticks(range: &Range<f64>) -> Vec<f64> {
 
 /// A round number in as few characters as it needs.
 fn short(value: f64) -> String {
-    if value != 0.0 && !(1e-3..1e5).contains(&value) { format!("{value:.0e}") } else { format!("{value}") }
+    if value != 0.0 && !(1e-3..1e5).contains(&value.abs()) {
+        return format!("{value:.0e}");
+    }
+    // Multiples of a step such as 0.1 carry rounding in their last digits.
+    format!("{}", (value * 1e6).round() / 1e6)
 }
 
 #[cfg(test)]
@@ -170,8 +229,8 @@ mod tests {
     use super::*;
 
     fn chart(values: &[f64]) -> Chart {
-        let lines = vec![Line { name: "loss".into(), values: values.to_vec() }];
-        Chart { title: "a projection".into(), x_caption: "steps".into(), lines }
+        let lines = vec![Line::by_step("loss", values)];
+        Chart { title: "a projection".into(), x_caption: "steps".into(), scale: Scale::Logarithmic, lines }
     }
 
     #[test]
@@ -186,11 +245,23 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_few() {
-        assert_eq!(linear_ticks(1000.0), [0.0, 200.0, 400.0, 600.0, 800.0, 1000.0]);
-        assert_eq!(linear_ticks(3.0), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(linear_ticks(&(0.0..1000.0)), [0.0, 200.0, 400.0, 600.0, 800.0, 1000.0]);
+        assert_eq!(linear_ticks(&(0.0..3.0)), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(linear_ticks(&(-1.05..1.05)), [-1.0, -0.5, 0.0, 0.5, 1.0]);
         assert_eq!(logarithmic_ticks(&(0.15..6.0)), [0.2, 0.5, 1.0, 2.0, 5.0]);
         assert_eq!(logarithmic_ticks(&(1e-4..2.0)).len(), 5);
+        assert_eq!([short(3.0 * 0.1), short(-0.5), short(-2e-4)], ["0.3", "-0.5", "-2e-4"]);
         assert_eq!([short(0.05), short(20.0), short(0.0), short(1e-7)], ["0.05", "20", "0", "1e-7"]);
+    }
+
+    #[test]
+    fn values_below_zero_are_shown_on_a_linear_scale() {
+        let signs = Line { name: "signs".into(), points: vec![(0.0, -1.0), (4.0, 1.0)] };
+        let level = Line { name: "level".into(), points: vec![(0.0, 0.5), (4.0, 0.5)] };
+        for lines in [vec![signs.clone()], vec![level.clone()], vec![signs, level]] {
+            let chart = Chart { scale: Scale::Linear, lines, ..chart(&[]) };
+            assert!(chart.render().unwrap().pixels().any(|pixel| pixel.0 == [26, 95, 180]));
+        }
     }
 
     #[test]

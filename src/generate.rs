@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use candle_core::Device;
 use image::{DynamicImage, RgbImage};
-use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
+use toonify_networks::latent::{Seed, WPlus};
 use toonify_networks::stylegan2::{Arithmetic, Generator, GeneratorConfig};
 
 use crate::events::{Event, Sink};
+use crate::latents::{self, Face, FaceSource, Preparation};
 use crate::pixels::{self, Rounding};
 use crate::render::{self, NoiseMode};
 use crate::sheet::{self, Sheet};
-use crate::store::{folder, latents, picture};
+use crate::store::{folder, picture};
 
 /// What to render; nothing is left to ask.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct GeneratePlan {
     pub network: PathBuf,
     /// Where the latents come from.
     pub source: Source,
+    /// Truncation and class.
+    pub preparation: Preparation,
     /// Noise of the synthesis network.
     pub noise: NoiseMode,
     /// Arithmetic of the blocks that the checkpoint marks for half precision.
@@ -34,16 +36,9 @@ pub struct GeneratePlan {
 /// Where the latents come from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Each seed is one `z`, mapped and truncated.
-    Seeds {
-        /// The seeds, in the order of the images.
-        seeds: Vec<Seed>,
-        /// Truncation of `w`.
-        truncation: Truncation,
-        /// Class of a conditional network.
-        class: Option<usize>,
-    },
-    /// A `.npz` file with `w` `[K, num_ws, w_dim]`, rendered as it is.
+    /// Each seed is one `z`.
+    Seeds(Vec<Seed>),
+    /// A `.npz` file with `w` `[K, num_ws, w_dim]`.
     Projected(PathBuf),
 }
 
@@ -81,7 +76,7 @@ struct Item {
 /// When the checkpoint or the latents cannot be read or do not fit, or an image cannot be written.
 pub fn run(plan: &GeneratePlan, sink: &mut dyn Sink) -> Result<Generated> {
     let generator = render::generator(&plan.network, plan.arithmetic)?;
-    let (ws, items) = latents_of(&plan.source, &generator, sink)?;
+    let (ws, items) = latents_of(plan, &generator, sink)?;
     folder::create(&plan.outdir)?;
 
     let config = generator.config();
@@ -121,30 +116,25 @@ fn batch_size(config: &GeneratorConfig) -> usize {
     (512 / config.resolution.px()).clamp(1, 8)
 }
 
-fn latents_of(source: &Source, generator: &Generator, sink: &mut dyn Sink) -> Result<(WPlus, Vec<Item>)> {
-    let config = generator.config();
-    match source {
-        Source::Seeds { seeds, truncation, class } => {
-            let z = Z::from_seeds(seeds, config.z_dim, &Device::Cpu)?;
-            let label = render::label(*class, config, seeds.len(), sink)?;
-            let ws = generator.map(&z, label.as_ref())?.broadcast(config.num_ws())?;
-            let items = seeds.iter().map(|seed| Item {
-                file: format!("seed{:04}.png", seed.0),
-                caption: format!("seed {}", seed.0),
-                noise_seed: seed.0,
-            });
-            Ok((ws.truncate(generator.w_avg(), truncation)?, items.collect()))
+/// The latents in one batch, and what becomes of each.
+fn latents_of(plan: &GeneratePlan, generator: &Generator, sink: &mut dyn Sink) -> Result<(WPlus, Vec<Item>)> {
+    let sources = match &plan.source {
+        Source::Seeds(seeds) => seeds.iter().copied().map(FaceSource::Seed).collect(),
+        Source::Projected(path) => vec![FaceSource::File(path.clone())],
+    };
+    let faces = latents::faces(&sources, generator, &plan.preparation, sink)?;
+    let item = |face: &Face| {
+        let number = face.noise_seed;
+        match &plan.source {
+            Source::Seeds(_) => {
+                Item { file: format!("seed{number:04}.png"), caption: face.caption.clone(), noise_seed: number }
+            }
+            Source::Projected(_) => {
+                Item { file: format!("proj{number:02}.png"), caption: format!("w {number}"), noise_seed: number }
+            }
         }
-        Source::Projected(path) => {
-            let ws = latents::read_w_plus(path, config.num_ws(), config.w_dim)?;
-            let items = (0..ws.len()).map(|index| Item {
-                file: format!("proj{index:02}.png"),
-                caption: format!("w {index}"),
-                noise_seed: index as u32,
-            });
-            Ok((ws, items.collect()))
-        }
-    }
+    };
+    Ok((latents::batch(&faces)?, faces.iter().map(item).collect()))
 }
 
 /// All images on one sheet that is about as wide as high; the rows tell what is in them.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::events::Sink;
-use crate::store::models::{ModelFolders, PUBLISHED_MODELS, Source, locate};
+use crate::store::models::{ModelFolders, Origin, PUBLISHED_MODELS, locate};
 
 /// Where the authors of StyleGAN2-ADA keep their files.
 const PUBLISHED_FOLDER: &str = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained";
@@ -100,12 +100,12 @@ pub fn path(name: &str, folders: &ModelFolders) -> Result<PathBuf> {
 /// When it is unknown, or cannot be downloaded; the message says where to put it.
 pub fn pull(name: &str, folders: &ModelFolders, sink: &mut dyn Sink) -> Result<PathBuf> {
     if name.contains("://") {
-        return locate(&Source::Url(name.to_owned()), folders, sink);
+        return locate(&Origin::Url(name.to_owned()), folders, sink);
     }
     let entry = find(name, folders)?;
     match (entry.path, entry.url) {
         (Some(path), _) => Ok(path),
-        (None, url) => locate(&Source::Url(url.with_context(|| format!("`{name}` has no address"))?), folders, sink),
+        (None, url) => locate(&Origin::Url(url.with_context(|| format!("`{name}` has no address"))?), folders, sink),
     }
 }
 

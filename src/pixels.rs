@@ -5,7 +5,8 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
-use image::{DynamicImage, GrayImage, RgbImage};
+use image::{DynamicImage, GrayImage, RgbImage, imageops};
+use toonify_align::resample::{Filter, resize};
 
 /// How a number in [-1, 1] becomes a byte. Numbers outside end at 0 and 255, not-a-number at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +124,14 @@ pub fn to_gray(image: &RgbImage) -> GrayImage {
     GrayImage::from_raw(width, height, pixels).expect("one byte a pixel makes a gray image")
 }
 
+/// The centred square of a picture, resized with Pillow's Lanczos filter, as the published projector does it.
+pub fn square(picture: &RgbImage, side_px: u32) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let side = width.min(height);
+    let square = imageops::crop_imm(picture, (width - side) / 2, (height - side) / 2, side, side).to_image();
+    resize(&square, [side_px; 2], Filter::Lanczos)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,5 +216,20 @@ mod tests {
         check_refused(from_rgb(&[], &Device::Cpu), "at least one image");
         let images = [RgbImage::new(4, 4), RgbImage::new(4, 8)];
         check_refused(from_rgb(&images, &Device::Cpu), "4x4 and 4x8 px");
+    }
+
+    #[test]
+    fn the_middle_of_a_wide_picture_is_taken() {
+        let picture =
+            RgbImage::from_fn(
+                12,
+                4,
+                |x, _| if (4..8).contains(&x) { image::Rgb([9, 8, 7]) } else { image::Rgb([255; 3]) },
+            );
+        assert_eq!(square(&picture, 4), RgbImage::from_pixel(4, 4, image::Rgb([9, 8, 7])));
+        assert_eq!(
+            square(&RgbImage::from_pixel(1, 3, image::Rgb([5; 3])), 8),
+            RgbImage::from_pixel(8, 8, image::Rgb([5; 3]))
+        );
     }
 }

@@ -48,11 +48,20 @@ impl Sheet {
     /// When the number of pictures is not that of rows times columns, when one of them is empty, or when the result
     /// would be wider or higher than 32768 px.
     pub fn render(&self) -> Result<RgbImage> {
+        self.render_with_notes(&[])
+    }
+
+    /// Draws the sheet with a line under each picture, row by row; without notes there is no room for them either.
+    ///
+    /// # Errors
+    /// As [`Sheet::render`], and when the notes are neither none nor one for each picture.
+    pub fn render_with_notes(&self, notes: &[String]) -> Result<RgbImage> {
         let (n_rows, n_columns) = (self.rows.len(), self.columns.len());
         let n_cells = self.cells.len();
         ensure!(n_cells > 0 && self.cell_px > 0, "a sheet needs at least one picture and cells of at least 1 px");
         ensure!(n_cells == n_rows * n_columns, "{n_cells} pictures do not fill {n_rows} rows of {n_columns}");
-        let layout = Layout::of(self);
+        ensure!(notes.is_empty() || notes.len() == n_cells, "{} notes do not fit {n_cells} pictures", notes.len());
+        let layout = Layout::of(self).with_notes(notes);
         let (width, height) = layout.size_px(n_columns, n_rows)?;
         let mut canvas = RgbImage::from_pixel(width, height, PAPER);
         layout.draw_captions(self, &mut canvas);
@@ -62,6 +71,9 @@ impl Sheet {
             let picture = fit(cell, self.cell_px);
             let (dx, dy) = ((self.cell_px - picture.width()) / 2, (self.cell_px - picture.height()) / 2);
             imageops::replace(&mut canvas, &picture, i64::from(x_px + dx), i64::from(y_px + dy));
+            if let Some(note) = notes.get(i) {
+                layout.draw_note(note, Place { x_px, y_px }, &mut canvas);
+            }
         }
         Ok(canvas)
     }
@@ -85,6 +97,8 @@ fn fit(picture: &DynamicImage, side_px: u32) -> RgbImage {
 /// Where things stand on a sheet; all lengths in pixels.
 struct Layout {
     cell: u32,
+    /// Height of the notes under the cells.
+    notes: u32,
     gap: u32,
     margin: u32,
     /// Left edge of the first column, behind the row captions.
@@ -114,6 +128,7 @@ impl Layout {
         let header = if sheet.title.is_empty() { 0 } else { title.line_px() + line };
         Layout {
             cell,
+            notes: 0,
             gap: (cell / 32).clamp(6, 16),
             margin,
             left: margin + gutter,
@@ -123,19 +138,31 @@ impl Layout {
         }
     }
 
+    /// Makes room for a line under each cell, if there are notes.
+    fn with_notes(self, notes: &[String]) -> Layout {
+        Layout { notes: if notes.is_empty() { 0 } else { TextSize::Small.line_px() }, ..self }
+    }
+
     /// Upper left corner of a cell.
     fn cell(&self, column: usize, row: usize) -> Place {
-        let step = self.cell + self.gap;
-        Place { x_px: self.left + column as u32 * step, y_px: self.top + row as u32 * step }
+        let (across, down) = (self.cell + self.gap, self.cell + self.notes + self.gap);
+        Place { x_px: self.left + column as u32 * across, y_px: self.top + row as u32 * down }
+    }
+
+    fn draw_note(&self, note: &str, cell: Place, canvas: &mut RgbImage) {
+        let size = TextSize::Small;
+        let words = size.shorten(note, self.cell);
+        let x_px = cell.x_px + (self.cell - size.width_px(&words)) / 2;
+        text::draw(canvas, Place { x_px, y_px: cell.y_px + self.cell }, &words, (size, CAPTION_INK));
     }
 
     /// Width and height of the whole sheet.
     fn size_px(&self, n_columns: usize, n_rows: usize) -> Result<(u32, u32)> {
-        let step = u64::from(self.cell) + u64::from(self.gap);
-        let side = |start: u32, n: usize| {
+        let side = |start: u32, cell: u32, n: usize| {
+            let step = u64::from(cell) + u64::from(self.gap);
             u64::from(start) + step.saturating_mul(n as u64) - u64::from(self.gap) + u64::from(self.margin)
         };
-        let (width, height) = (side(self.left, n_columns), side(self.top, n_rows));
+        let (width, height) = (side(self.left, self.cell, n_columns), side(self.top, self.cell + self.notes, n_rows));
         ensure!(
             width.max(height) <= MAX_SIDE_PX,
             "the sheet would be {width}x{height} px, at most {MAX_SIDE_PX} are possible: use fewer or smaller cells"

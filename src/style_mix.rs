@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Result;
-use candle_core::Device;
+use anyhow::{Result, ensure};
 use image::DynamicImage;
-use toonify_networks::latent::{Seed, Truncation, WPlus, Z};
+use toonify_networks::latent::WPlus;
 use toonify_networks::stylegan2::{Arithmetic, Generator};
 
 use crate::events::{Event, Sink};
+use crate::latents::{self, Face, FaceSource, Preparation};
 use crate::pixels::{self, Rounding};
 use crate::render::{self, NoiseMode};
 use crate::sheet;
@@ -21,16 +21,14 @@ use crate::store::{folder, picture};
 pub struct StyleMixPlan {
     /// Checkpoint file.
     pub network: PathBuf,
-    /// Seeds of the faces that give all other layers.
-    pub rows: Vec<Seed>,
-    /// Seeds of the faces that give the layers in `styles`.
-    pub cols: Vec<Seed>,
+    /// The faces that give all other layers.
+    pub rows: Vec<FaceSource>,
+    /// The faces that give the layers in `styles`.
+    pub cols: Vec<FaceSource>,
     /// Layers taken from the columns, counted from 0.
     pub styles: Vec<usize>,
-    /// Truncation of `w`.
-    pub truncation: Truncation,
-    /// Class of a conditional network.
-    pub class: Option<usize>,
+    /// Truncation and class.
+    pub preparation: Preparation,
     /// Noise of the synthesis network.
     pub noise: NoiseMode,
     /// Arithmetic of the blocks that the checkpoint marks for half precision.
@@ -42,7 +40,8 @@ pub struct StyleMixPlan {
 /// What was rendered.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct StyleMixed {
-    /// One image a pair, `ROW-COL.png`, and one a seed, `SEED-SEED.png`.
+    /// One image a pair, `ROW-COL.png`, and one a face, `FACE-FACE.png`; seeds are called by their number, files by their
+    /// name.
     pub images: Vec<PathBuf>,
     /// The published grid: rows at the left, columns on top, black corner.
     pub grid: PathBuf,
@@ -51,69 +50,79 @@ pub struct StyleMixed {
 /// Renders all pairs.
 ///
 /// # Errors
-/// When the checkpoint cannot be read, a layer does not exist, or an image cannot be written.
+/// When the checkpoint or latents cannot be read, a layer does not exist, or an image cannot be written.
 pub fn run(plan: &StyleMixPlan, sink: &mut dyn Sink) -> Result<StyleMixed> {
     let generator = render::generator(&plan.network, plan.arithmetic)?;
-    let ws = latents(plan, &generator, sink)?;
+    let rows = latents::faces(&plan.rows, &generator, &plan.preparation, sink)?;
+    let cols = latents::faces(&plan.cols, &generator, &plan.preparation, sink)?;
+    let single = one_of_each(&rows, &cols)?;
     folder::create(&plan.outdir)?;
 
-    let total = (ws.len() + plan.rows.len() * plan.cols.len()) as u64;
+    // A face with its own layers is itself.
+    let pairs = rows.iter().flat_map(|row| cols.iter().map(move |col| (row, col)));
+    let pairs: Vec<(&Face, &Face)> = pairs.filter(|(row, col)| row.name != col.name).collect();
+    let total = (single.len() + pairs.len()) as u64;
     sink.event(&Event::Started { what: format!("mixing styles of `{}`", plan.network.display()) });
-    let mut images = BTreeMap::new();
-    for (&seed, w) in &ws {
-        images.insert((seed, seed), render(&generator, w, plan.noise, seed)?);
+    let mut images: Images = Vec::new();
+    let mut add = |pair: [&Face; 2], ws: &WPlus| -> Result<()> {
+        images.push((pair.map(|face| face.name.clone()), render(&generator, ws, plan.noise, pair[0])?));
         sink.event(&Event::Progress { done: images.len() as u64, total, unit: "images" });
+        Ok(())
+    };
+    for face in single {
+        add([face, face], &face.ws)?;
     }
-    for &row in &plan.rows {
-        for &col in &plan.cols {
-            let mixed = ws[&row].mix(&ws[&col], &plan.styles)?;
-            images.insert((row, col), render(&generator, &mixed, plan.noise, row)?);
-            sink.event(&Event::Progress { done: images.len() as u64, total, unit: "images" });
-        }
+    for (row, col) in pairs {
+        add([row, col], &row.ws.mix(&col.ws, &plan.styles)?)?;
     }
-    save(plan, &images, sink)
+    save(plan, (&rows, &cols), &images, sink)
 }
 
-/// The truncated `w` of every seed, repeated for each layer.
-fn latents(plan: &StyleMixPlan, generator: &Generator, sink: &mut dyn Sink) -> Result<BTreeMap<Seed, WPlus>> {
-    let config = generator.config();
-    let label = render::label(plan.class, config, 1, sink)?;
-    let mut ws = BTreeMap::new();
-    for &seed in plan.rows.iter().chain(&plan.cols) {
-        let z = Z::from_seeds(&[seed], config.z_dim, &Device::Cpu)?;
-        let w = generator.map(&z, label.as_ref())?.broadcast(config.num_ws())?;
-        ws.insert(seed, w.truncate(generator.w_avg(), &plan.truncation)?);
+/// Images by the names of their row and column.
+type Images = Vec<([String; 2], DynamicImage)>;
+
+/// The faces without repetitions, by name; two that differ must not have one.
+fn one_of_each<'a>(rows: &'a [Face], cols: &'a [Face]) -> Result<Vec<&'a Face>> {
+    let mut single: BTreeMap<(usize, &str), &Face> = BTreeMap::new();
+    for face in rows.iter().chain(cols) {
+        // Numbers in their order: shorter ones come first.
+        let known = single.entry((face.name.len(), &face.name)).or_insert(face);
+        let same = (known.ws.tensor() - face.ws.tensor())?.abs()?.max_all()?.to_scalar::<f32>()? == 0.0;
+        ensure!(same, "two different faces are called `{}`: rename one of the files", face.name);
     }
-    Ok(ws)
+    Ok(single.into_values().collect())
 }
 
-fn render(generator: &Generator, w: &WPlus, noise: NoiseMode, seed: Seed) -> Result<DynamicImage> {
-    let noise = render::noise(noise, generator.config(), seed.0)?;
+fn render(generator: &Generator, w: &WPlus, noise: NoiseMode, row: &Face) -> Result<DynamicImage> {
+    let noise = render::noise(noise, generator.config(), row.noise_seed)?;
     let image = generator.render(w, &noise)?;
     Ok(pixels::to_images(&image, Rounding::Generate)?.remove(0))
 }
 
-fn save(plan: &StyleMixPlan, images: &BTreeMap<(Seed, Seed), DynamicImage>, sink: &mut dyn Sink) -> Result<StyleMixed> {
+fn save(plan: &StyleMixPlan, faces: (&[Face], &[Face]), images: &Images, sink: &mut dyn Sink) -> Result<StyleMixed> {
     let mut outcome = StyleMixed { images: Vec::new(), grid: plan.outdir.join("grid.png") };
-    for ((row, col), image) in images {
-        let path = plan.outdir.join(format!("{}-{}.png", row.0, col.0));
+    for ([row, col], image) in images {
+        let path = plan.outdir.join(format!("{row}-{col}.png"));
         picture::write(&path, image)?;
         sink.event(&Event::Saved { path: path.clone() });
         outcome.images.push(path);
     }
-    picture::write(&outcome.grid, &grid(plan, images)?)?;
+    picture::write(&outcome.grid, &grid(faces, images)?)?;
     sink.event(&Event::Saved { path: outcome.grid.clone() });
     Ok(outcome)
 }
 
 /// The published grid without captions, so that its pixels are the published ones.
-fn grid(plan: &StyleMixPlan, images: &BTreeMap<(Seed, Seed), DynamicImage>) -> Result<DynamicImage> {
-    let cell = |row: Seed, col: Seed| Some(images[&(row, col)].to_rgb8());
+fn grid((rows, cols): (&[Face], &[Face]), images: &Images) -> Result<DynamicImage> {
+    let cell = |row: &Face, col: &Face| {
+        let image = images.iter().find(|([a, b], _)| *a == row.name && *b == col.name);
+        image.map(|(_, image)| image.to_rgb8())
+    };
     let mut cells = vec![None];
-    cells.extend(plan.cols.iter().map(|&col| cell(col, col)));
-    for &row in &plan.rows {
+    cells.extend(cols.iter().map(|col| cell(col, col)));
+    for row in rows {
         cells.push(cell(row, row));
-        cells.extend(plan.cols.iter().map(|&col| cell(row, col)));
+        cells.extend(cols.iter().map(|col| cell(row, col)));
     }
-    Ok(sheet::tile(&cells, plan.cols.len() + 1)?.into())
+    Ok(sheet::tile(&cells, cols.len() + 1)?.into())
 }

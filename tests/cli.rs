@@ -63,6 +63,55 @@ fn noise_modes_give_different_images_and_random_noise_repeats() {
     assert_eq!(random, render("random", "again"));
 }
 
+/// The latents of two seeds of the demo's base, as projecting would leave them.
+fn two_faces(folder: &Path) -> [String; 2] {
+    ["anna", "ben"].map(|name| {
+        let (faces, out) = (folder.join(format!("{name}-face")), folder.join(name));
+        let seed = if name == "anna" { "5" } else { "6" };
+        succeed(&["generate", "--network", &network(), "--seeds", seed, "--outdir", text(&faces)]);
+        let target = faces.join(format!("seed000{seed}.png"));
+        let args = ["project", "--network", &network(), "--target", text(&target), "--outdir", text(&out)];
+        succeed(&[&args[..], &["--num-steps", "3", "--save-video", "off"]].concat());
+        text(&out.join("projected_w.npz")).to_owned()
+    })
+}
+
+#[test]
+fn projected_latents_are_truncated_mixed_and_interpolated_as_seeds_are() {
+    let folder = tempfile::tempdir().expect("folder");
+    let [anna, ben] = two_faces(folder.path());
+    let run = |args: &[&str], out: &str| {
+        let out = folder.path().join(out);
+        succeed(&[args, &["--network", &network(), "--outdir", text(&out)]].concat());
+        out
+    };
+    let read = |path: PathBuf| std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let projected = |w: &str, psi: &str, out: &str| {
+        read(run(&["generate", "--projected-w", w, "--trunc", psi], out).join("proj00.png"))
+    };
+    let average = read(run(&["generate", "--seeds", "1", "--trunc", "0"], "average").join("seed0001.png"));
+    assert_eq!(projected(&anna, "0", "none"), average);
+    let (whole, half) = (projected(&anna, "1", "whole"), projected(&anna, "0.5", "half"));
+    assert!(whole != half && half != average);
+
+    let mixed = run(&["mix", "--rows", &format!("{anna},3"), "--cols", &ben, "--styles", "0-2"], "mix");
+    let names = ["3-3.png", "3-ben.png", "anna-anna.png", "anna-ben.png", "ben-ben.png", "grid.png"];
+    assert_eq!(support::files(&mixed), names);
+    assert_eq!(read(mixed.join("anna-anna.png")), whole);
+    assert!(read(mixed.join("anna-ben.png")) != whole);
+
+    let way = run(&["interpolate", "--faces", &format!("{anna},{ben},3"), "--frames", "3", "--gif"], "way");
+    assert_eq!(support::files(&way).len(), 2 * 3 + 1 + 1);
+    assert_eq!(read(way.join("frame0000.png")), whole);
+    assert_eq!(read(way.join("frame0003.png")), read(mixed.join("ben-ben.png")));
+    assert_eq!(read(way.join("frame0006.png")), read(mixed.join("3-3.png")));
+    let round = run(&["interpolate", "--faces", &format!("{anna},{ben}"), "--frames", "2", "--round-trip"], "round");
+    assert_eq!(support::files(&round).len(), 4);
+    fail(&["interpolate", "--network", &network(), "--faces", "3", "--outdir", "x"], 1, &["two faces"]);
+    fail(&["interpolate", "--network", &network(), "--faces", "3,x", "--outdir", "x"], 2, &["x", ".npz"]);
+    fail(&["mix", "--network", &network(), "--rows", "3", "--cols", "no.npz", "--outdir", "x"], 1, &["no.npz"]);
+}
+
 #[test]
 fn the_outcome_is_json_when_asked_for() {
     let folder = tempfile::tempdir().expect("folder");
@@ -101,13 +150,18 @@ fn convert_keeps_every_pixel_through_both_formats() {
 
 #[test]
 fn every_command_shows_two_examples() {
-    let commands =
-        ["align", "generate", "style-mix", "project", "photo", "blend", "grid", "inspect", "convert", "demo"];
-    for command in commands {
+    let help = succeed(&["--help"]);
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names = listed.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    let mut commands = 0;
+    for command in names {
         let help = succeed(&[command, "--help"]);
+        let is_group = help.contains("\nCommands:\n"); // its subcommands have the examples
         let examples = help.lines().filter(|line| line.trim_start().starts_with(&format!("toonify {command}"))).count();
-        assert!(examples >= 2, "{command}: {help}");
+        assert!(is_group || examples >= 2, "{command}: {help}");
+        commands += 1;
     }
+    assert!(commands >= 10, "{help}");
 }
 
 #[test]

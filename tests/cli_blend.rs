@@ -123,3 +123,52 @@ fn a_grid_has_a_column_for_every_blend_and_a_row_for_every_latent() {
     let page = std::fs::read_to_string(folder.path().join("grid.html")).expect("the page");
     assert!(page.contains("swap 8") && page.contains("seed 2") && page.contains("cells/00-00.png"));
 }
+
+#[test]
+fn a_grid_can_show_what_each_resolution_carries() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (base, tuned, out) = (network("small/base"), network("small/tuned"), folder.path().join("out"));
+    let models = ["grid", "--base", &base, "--tuned", &tuned, "--seeds", "1", "--trunc", "1"];
+    let args = [&models[..], &["--alone", "--json", "--outdir", text(&out)]].concat();
+    let outcome: serde_json::Value = serde_json::from_str(&succeed(&args)).expect("JSON");
+    assert_eq!(outcome["columns"], serde_json::json!(["base", "4 alone", "8 alone", "16 alone", "tuned"]));
+    let blend = folder.path().join("blend.safetensors");
+    succeed(&["blend", "--low", &base, "--high", &tuned, "--curve", "0,1,0", "-o", text(&blend)]);
+    assert_eq!(std::fs::read(out.join("cells/00-02.png")).expect("a cell"), picture(&blend));
+}
+
+#[test]
+fn scores_say_how_much_identity_is_kept_and_how_far_the_characters_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (base, tuned) = (network("small/base"), network("small/tuned"));
+    let (characters, out) = (folder.path().join("characters"), folder.path().join("out"));
+    succeed(&["generate", "--network", &tuned, "--seeds", "20-43", "--outdir", text(&characters), "-q"]);
+    let models = ["grid", "--base", &base, "--tuned", &tuned, "--seeds", "0-3", "--width", "0", "--width", "1"];
+    let scored = ["--scores", "--characters", text(&characters), "--json", "--outdir", text(&out)];
+    let outcome: serde_json::Value = serde_json::from_str(&succeed(&[&models[..], &scored].concat())).expect("JSON");
+    let columns = outcome["columns"].as_array().expect("a list");
+    let names = ["base", "swap 4", "swap 8", "swap 4 ~1", "swap 8 ~1", "tuned"];
+    assert!(columns.iter().eq(names.iter()), "{columns:?}");
+    let scores = outcome["scores"].as_array().expect("a list");
+    assert_eq!(scores.len(), 4 * columns.len());
+    let mean = |column: usize, what: &str| {
+        let cells = scores.iter().skip(column).step_by(columns.len());
+        cells.map(|cell| cell[what].as_f64().expect("a number")).sum::<f64>() / 4.0
+    };
+    assert!((mean(0, "identity") - 1.0).abs() < 1e-9, "the base keeps all");
+    assert!(mean(5, "identity") < mean(1, "identity"), "the less is left of the base the less is kept: {scores:?}");
+    assert!(mean(5, "distance") < 0.7 * mean(0, "distance"), "the tuned model is nearer to its own images: {scores:?}");
+    assert!((0.3..2.0).contains(&mean(5, "distance")), "as near as they are to each other: {scores:?}");
+    let plot = image::open(out.join("scores.png")).expect("curves");
+    assert_eq!((plot.width(), plot.height()), (720, 3 * 400));
+    let page = std::fs::read_to_string(out.join("grid.html")).expect("the page");
+    assert!(page.contains("id 1.00  d "), "{page}");
+    assert!(!page.contains("average"), "the average face is no row");
+    fail(
+        &["grid", "--base", &base, "--tuned", &tuned, "--seeds", "1", "--characters", "x", "--outdir", "y"],
+        2,
+        &["--scores"],
+    );
+    let missing = ["--scores", "--characters", "no/such", "--outdir", text(&out)];
+    fail(&[&models[..], &missing].concat(), 1, &["no/such"]);
+}

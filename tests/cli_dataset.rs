@@ -382,3 +382,32 @@ fn misuse_ends_with_code_2() {
     fail(&with(&["--resize-filter", "cubic"]), 2, &["box", "lanczos"]);
     assert!(!Path::new("never-made").exists());
 }
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (source, dest) = (folder.path().join("in"), folder.path().join("sets"));
+    let noisy = RgbImage::from_fn(1024, 1024, |x, y| Rgb([(x * y) as u8, (x ^ y) as u8, (x + 3 * y) as u8]));
+    support::save(&noisy, source.join("0.png"));
+    std::fs::create_dir(&dest).expect("a folder");
+    for i in 1..400 {
+        std::fs::hard_link(source.join("0.png"), source.join(format!("{i}.png"))).expect("a link");
+    }
+    for name in ["set.zip", "set"] {
+        let made = dest.join(name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
+        command.args(["dataset", "build", "--source", text(&source), "--dest", text(&made)]);
+        let child = command.stderr(std::process::Stdio::piped()).spawn().expect("the binary runs");
+        let start = std::time::Instant::now();
+        while std::fs::read_dir(&dest).expect("the folder").next().is_none() {
+            assert!(start.elapsed().as_secs() < 60, "nothing is begun");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(support::signal(&child, "INT"));
+        let output = child.wait_with_output().expect("it ends");
+        support::check_failed(&output, 1, &["stopped: ", text(&made), "was not made"]);
+        assert_eq!(support::files(&dest), [""; 0]);
+        assert_eq!(std::fs::read_dir(&dest).expect("the folder").count(), 0);
+    }
+}

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,16 +13,18 @@ use serde_json::Value;
 use tempfile::TempDir;
 use toonify::align::{FaceSearch, Faces, LandmarkKind, Upsample};
 use toonify::events::{Recording, Sink};
-use toonify::photo::{
-    self, AlignedFace, Ending, Engine, Fate, LatentsPlan, MaskKind, PastePlan, PhotoPlan, Style, StylePlan, Toon,
-};
+use toonify::photo::{self, AlignedFace, Ending, Engine, EnginePlan, Fate, MaskKind, PastePlan, PhotoPlan, Toon};
 use toonify_align::{ColourMatch, Feather};
-use toonify_networks::latent::Truncation;
-use toonify_networks::stylegan2::Resolution;
+use toonify_networks::checkpoint::Precision;
+use toonify_networks::pix2pix::{BlockKind, Preset, StudentFile, StudentHistory, StudentLayer};
+use toonify_networks::random::RandomState;
+use toonify_networks::stylegan2::Weights;
 
 mod support;
 
-use support::{beside, check_failed, drawn, fail, files, landmark_model, portrait, save, succeed, text, toonify};
+use support::{
+    beside, check_failed, drawn, fail, files, interrupt_after, landmark_model, portrait, save, succeed, text, toonify,
+};
 
 /// A folder with `base.safetensors` and `tuned.safetensors` of 16 px, made once.
 fn networks() -> &'static Path {
@@ -186,12 +187,8 @@ fn ctrl_c_leaves_a_result_and_the_same_command_makes_it_better() {
     let mut args = arguments(&photo, &out, &[]);
     let steps = args.iter().position(|arg| arg == "5").expect("the number of steps");
     args[steps] = "1000000".to_owned();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
-    let piped = || std::process::Stdio::piped();
-    let child = command.args(&args).stdout(piped()).stderr(piped()).spawn().expect("it runs");
-    std::thread::sleep(std::time::Duration::from_secs(4));
-    assert!(support::signal(&child, "INT"));
-    let output = child.wait_with_output().expect("it ends");
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let output = interrupt_after("projecting 1 picture", &args);
     check_failed(
         &output,
         1,
@@ -200,6 +197,32 @@ fn ctrl_c_leaves_a_result_and_the_same_command_makes_it_better() {
     assert_eq!(open(out.join("photos/anna.png")).dimensions(), portrait().dimensions());
     let outcome = run(&photo, &out, &[]);
     assert_eq!((&outcome["done"], &outcome["interrupted"]), (&1.into(), &0.into()), "{outcome}");
+}
+
+#[test]
+fn a_student_makes_toons_without_a_search() {
+    if landmark_model().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let (photo, student, out) =
+        (folder.path().join("c.png"), folder.path().join("s.safetensors"), folder.path().join("o"));
+    save(&couple(), photo.clone());
+    let config = Preset::Tiny.config(BlockKind::Plain, 3);
+    let weights = Weights::<StudentLayer>::random(&config, &mut RandomState::new(1)).expect("weights");
+    let history = StudentHistory { resolution_px: Some(64), ..StudentHistory::default() };
+    let file = StudentFile { config, weights, discriminator: None, history };
+    toonify::store::student::write(&student, &file, Precision::Single).expect("a file");
+    let args = ["photo", text(&photo), "-o", text(&out), "--student", text(&student), "--json"];
+    let outcome: Value = serde_json::from_str(&succeed(&args)).expect("JSON");
+    assert_eq!((&outcome["done"], &outcome["faces"]), (&1.into(), &2.into()), "{outcome}");
+    assert_eq!(open(out.join("toons/c_01.png")).dimensions(), (64, 64));
+    assert!(!out.join("w").exists(), "nothing was projected");
+    assert_ne!(open(out.join("photos/c.png")), couple());
+    let outcome: Value = serde_json::from_str(&succeed(&args)).expect("JSON");
+    assert_eq!(outcome["reused"], 1, "{outcome}");
+    fail(&["photo", text(&photo), "-o", text(&out), "--student", text(&photo)], 1, &["c.png"]);
+    fail(&["photo", text(&photo), "-o", text(&out), "--student", "s", "--base", "b"], 2, &["--base"]);
 }
 
 #[test]
@@ -225,8 +248,8 @@ struct Mirror<'a> {
 }
 
 impl Engine for Mirror<'_> {
-    fn resolution(&self) -> Resolution {
-        Resolution::new(512).expect("a power of two")
+    fn side_px(&self) -> u32 {
+        512
     }
 
     fn identity(&self) -> String {
@@ -259,11 +282,7 @@ fn plan(photos: &Path, out: &Path) -> PhotoPlan {
             landmarks: LandmarkKind::Ours,
             upsample: Upsample::Auto,
         },
-        style: StylePlan {
-            style: Style::Blended("unused".into()),
-            latents: LatentsPlan::Given(vec![]),
-            truncation: Truncation::NONE,
-        },
+        engine: EnginePlan::Student("unused".into()),
         paste: PastePlan { mask: MaskKind::Head, feather: Feather::default(), colour: ColourMatch::Off },
         stages: None,
     }

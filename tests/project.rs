@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 mod support;
 
-use support::{beside, check_failed, fail, succeed, text};
+use support::{beside, check_failed, fail, interrupt_after, succeed, text};
 
 /// A folder with `base.safetensors` of 16 px and three of its faces in `faces`, made once.
 fn demo() -> &'static Path {
@@ -143,12 +143,8 @@ fn ctrl_c_leaves_the_w_of_the_target_under_way_and_the_same_command_goes_on() {
     let out = tempfile::tempdir().expect("folder");
     let (network, face, folder) = (network(), face(5), out.path().join("face"));
     let args = ["project", "--network", text(&network), "--target", text(&face), "--outdir", text(&folder)];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
     let steps = ["--num-steps", "1000000", "--save-video", "off"];
-    let child = command.args(args).args(steps).stderr(std::process::Stdio::piped()).spawn().expect("it runs");
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    assert!(support::signal(&child, "INT"));
-    let output = child.wait_with_output().expect("it ends");
+    let output = interrupt_after("projecting 1 picture", &[&args[..], &steps].concat());
     check_failed(&output, 1, &["stopped after 0 of 1 targets", "goes on from there", text(&folder)]);
     for name in ["projected_w.npz", "target.png", "proj.png"] {
         assert!(folder.join(name).is_file(), "{name}");
@@ -208,6 +204,7 @@ fn misuse_and_what_cannot_be_read_are_refused_in_words() {
     check(with(&network, Path::new("no-such.png"), &[]), 1, &["no-such.png"]);
     check(with(&network, &network, &[]), 1, &["base.safetensors"]);
     check(with(&network, &face, &["--perception", "discriminator"]), 1, &["no discriminator"]);
+    check(with(&network, &face, &["--identity-model", "no/such.dat"]), 1, &["no/such.dat"]);
     let wrong = ["--perception", "squeezenet", "--weights"];
     check([with(&network, &face, &wrong), vec![text(&face).to_owned()]].concat(), 1, &["seed0005.png"]);
     check([with(&network, &face, &wrong), vec![text(&network).to_owned()]].concat(), 1, &["SqueezeNet"]);
@@ -229,6 +226,23 @@ fn a_real_crop_is_projected_onto_a_published_kind_of_checkpoint() {
     assert_eq!(target["perception"], "the checkpoint's discriminator and pixels");
     let distance = |stage: &str| target[stage]["distance"].as_f64().expect("a number");
     assert!(distance("reached") < 0.8 * distance("start"), "{target}");
+}
+
+#[test]
+fn a_person_is_measured_where_the_recognition_network_is_installed() {
+    let named = std::env::var_os("TOONIFY_MODELS").map(PathBuf::from).unwrap_or_else(|| "/usr/share/dlib".into());
+    let model = named.join("dlib_face_recognition_resnet_model_v1.dat");
+    if !model.is_file() || support::landmark_model().is_none() {
+        println!("not there, left out: {}", model.display());
+        return;
+    }
+    let out = tempfile::tempdir().expect("folder");
+    let photo = out.path().join("face.png");
+    support::save(&support::portrait(), photo.clone());
+    let more = ["--num-steps", "3", "--save-video", "off", "--identity-model", text(&model)];
+    let outcome = project(&photo, &out.path().join("out"), &more);
+    let person = outcome["targets"][0]["person"].as_f64().expect("a distance");
+    assert!(person.is_finite() && person > 0.0, "{person}");
 }
 
 #[test]

@@ -10,25 +10,29 @@ const LONG_FILES: &[(&str, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 /// The modules of the root package by layer; whatever is not named here is an error.
-const FOUNDATIONS: &[&str] = &["pixels", "store", "sheet", "chart", "events", "render", "statistics"];
+const FOUNDATIONS: &[&str] =
+    &["pixels", "store", "sheet", "chart", "events", "render", "latents", "eyes", "plot", "statistics", "pace"];
 const ACTS: &[&str] = &[
     "inspect",
     "convert",
     "generate",
     "style_mix",
+    "interpolate",
     "blend",
     "grid",
     "align",
     "dataset",
     "project",
     "train",
+    "export",
+    "pairs",
     "metrics",
     "models",
 ];
-const JOURNEYS: &[&str] = &["demo", "photo", "encoder", "report"];
+const JOURNEYS: &[&str] = &["bench", "demo", "photo", "distill", "apply", "encoder", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
-const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli")];
+const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli"), ("apply", "photo")];
 
 /// Files that may hold a loop over training steps.
 const STEP_LOOPS: &[&str] = &["src/train/fit.rs", "src/project/search.rs"];
@@ -62,11 +66,13 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) {
     }
 }
 
-const LIBRARIES_AND_BINARY: &[&str] = &["src", "networks/src", "align/src"];
+const LIBRARIES_AND_BINARY: &[&str] = &["src", "networks/src", "align/src", "verify/src"];
 const EVERYTHING: &[&str] = &[
     "src",
     "networks/src",
     "align/src",
+    "verify/src",
+    "verify/tests",
     "tests",
     "networks/tests",
     "align/tests",
@@ -282,7 +288,7 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
 #[test]
 fn every_dependency_has_a_reason() {
     let read = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name);
-    let manifests = ["Cargo.toml", "networks/Cargo.toml", "align/Cargo.toml"].map(read);
+    let manifests = ["Cargo.toml", "networks/Cargo.toml", "align/Cargo.toml", "verify/Cargo.toml"].map(read);
     let used: BTreeSet<String> = manifests.iter().flat_map(|manifest| dependencies(manifest)).collect();
     let page = read("docs/decisions/0010-dependencies.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());

@@ -219,8 +219,7 @@ fn booleans_take_every_spelling_or_none() {
 #[test]
 fn our_own_options_are_in_the_name_and_in_the_networks() {
     let bench = Bench::new();
-    let args =
-        ["--augpipe=noise=0.5,xflip=1", "--freezeg=2", "--freeze-mapping", "--channel-base=2048", "--channel-max=64"];
+    let args = ["--augpipe=noise=0.5,xflip=1", "--freezeg=2", "--freeze-mapping", "--cbase=2048", "--cmax=64"];
     let announced = dry_run(&bench, &args);
     let name = "00000-d32-auto1-xflip1+noise0.5-freezeg2-freezemapping-cbase2048-cmax64";
     assert!(announced["run_folder"].as_str().expect("a path").ends_with(name), "{announced}");

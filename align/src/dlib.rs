@@ -205,6 +205,6 @@ mod tests {
     #[test]
     fn a_missing_model_is_a_clear_error() {
         let Err(error) = DlibLandmarks::open(Path::new("no such file.dat")) else { panic!("opened a missing file") };
-        assert!(error.to_string().starts_with("dlib cannot open the landmark model: "), "{error}");
+        assert!(error.to_string().starts_with("dlib cannot open the model: "), "{error}");
     }
 }

@@ -84,6 +84,6 @@ pub enum ModelError {
         what: &'static str,
     },
     /// dlib itself could not open the file.
-    #[error("dlib cannot open the landmark model: {0}")]
+    #[error("dlib cannot open the model: {0}")]
     Refused(String),
 }

@@ -37,6 +37,8 @@ pub mod face;
 pub mod find;
 pub mod frame;
 pub mod geometry;
+#[cfg(feature = "dlib")]
+pub mod identity;
 pub mod landmarks;
 pub mod mask;
 mod pad;
@@ -54,6 +56,8 @@ pub use error::{Error, ModelError, Result};
 pub use face::{Face, Landmarks, Rect, Wanted};
 pub use find::{FaceFinder, Search, Upsampling};
 pub use frame::{CropFrame, CropGeometry, frame};
+#[cfg(feature = "dlib")]
+pub use identity::{DlibIdentity, Identity};
 pub use landmarks::{LandmarkModel, LandmarkSource};
 pub use mask::{Feather, Mask};
 pub use paste::{Paste, paste};

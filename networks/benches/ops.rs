@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor, Var};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use toonify_networks::Result;
+use toonify_networks::augment::{Augmentation, Chance};
 use toonify_networks::grad::Dual;
 use toonify_networks::ops::conv::reference as conv_reference;
 use toonify_networks::ops::upfirdn2d::reference as upfirdn2d_reference;
@@ -131,8 +132,28 @@ fn modulated(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
+fn augmentations(criterion: &mut Criterion) -> Result<()> {
+    for (n, side, set) in [(8, 64, "bgc"), (8, 64, "bgcfnc"), (4, 256, "bgc"), (4, 256, "custom")] {
+        let x = Var::from_tensor(&draw(&[n, 3, side, side])?)?;
+        let drawing = || {
+            let mut random = RandomState::new(1);
+            Augmentation::draw(&set.parse()?, Chance::Probability(0.6), [n, 3, side, side], &mut random)
+        };
+        let augmentation = drawing()?;
+        let augmented = augmentation.apply(&x.as_tensor().into())?.into_value();
+        let mut group = group(criterion, "augmentation");
+        group.throughput(Throughput::Elements((n * 3 * side * side) as u64));
+        let shape = format!("{set} {n}x3x{side}");
+        measure(&mut group, "draw", &shape, drawing);
+        measure(&mut group, "apply", &shape, || augmentation.apply(&x.as_tensor().into()));
+        measure(&mut group, "gradient", &shape, || augmented.backward());
+        group.finish();
+    }
+    Ok(())
+}
+
 fn all(criterion: &mut Criterion) {
-    for bench in [convolutions, transposed, resampling, activations, modulated] {
+    for bench in [convolutions, transposed, resampling, activations, modulated, augmentations] {
         bench(criterion).expect("the shapes are right");
     }
 }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod grad;
 pub mod latent;
 pub mod losses;
+pub mod onnx;
 pub mod ops;
 pub mod optim;
 pub mod perceptual;
@@ -20,6 +21,7 @@ pub mod pix2pix;
 pub mod projection;
 pub mod random;
 pub mod stylegan2;
+pub mod timing;
 pub mod tuning;
 
 pub use error::{Error, Result};

@@ -2,14 +2,11 @@
 //! `dataset.json` without labels.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
 
-use crate::store::atomic::AtomicFile;
+use crate::store::bundle_writer::BundleWriter;
 
 /// Writes `dataset.zip` from `faces`, which are paths below `out`.
 ///
@@ -17,18 +14,14 @@ use crate::store::atomic::AtomicFile;
 /// When a face cannot be read or the archive cannot be written; the message names it.
 pub(super) fn write(out: &Path, faces: &[&Path]) -> Result<PathBuf> {
     let path = out.join("dataset.zip");
-    let mut zip = ZipWriter::new(AtomicFile::create(&path)?);
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    let cannot_write = || format!("cannot write `{}`", path.display());
+    let mut zip = BundleWriter::create(&path)?;
     for (i, face) in faces.iter().enumerate() {
         let face = out.join(face);
         let bytes = fs::read(&face).with_context(|| format!("cannot read `{}`", face.display()))?;
-        zip.start_file(member(i), stored).with_context(cannot_write)?;
-        zip.write_all(&bytes).with_context(cannot_write)?;
+        zip.add(&member(i), &bytes)?;
     }
-    zip.start_file("dataset.json", stored).with_context(cannot_write)?;
-    zip.write_all(b"{\"labels\": null}").with_context(cannot_write)?;
-    zip.finish().with_context(cannot_write)?.commit()?;
+    zip.add("dataset.json", b"{\"labels\": null}")?;
+    zip.commit()?;
     Ok(path)
 }
 

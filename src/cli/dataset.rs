@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use crate::cli::OutputArgs;
+use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::dataset::check::{self, Fault, Finding, Report};
 use crate::dataset::show::{self, ShowPlan};
 use crate::dataset::split::{self, SplitPlan};
@@ -168,7 +169,8 @@ impl SplitArgs {
     fn run(self) -> Result<()> {
         let plan =
             SplitPlan { set: self.set, train: self.train, held_out: self.held_out, share: self.share, seed: self.seed };
-        let split = split::run(&plan, &mut self.output.sink())?;
+        let mut sink = self.output.sink();
+        let split = split::run(&plan, &stop_at_ctrl_c(&mut sink), &mut sink)?;
         let line = |path: &PathBuf, images: usize| format!("{}: {images} images", path.display());
         let lines = [line(&split.train, split.train_images), line(&split.held_out, split.held_out_images)];
         self.output.print(&split, lines)

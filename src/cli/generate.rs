@@ -11,6 +11,7 @@ use crate::cli::numbers::NumberList;
 use crate::cli::{Misuse, OutputArgs};
 use crate::events::{Event, Sink};
 use crate::generate::{self, GeneratePlan, Grid, Source};
+use crate::latents::Preparation;
 use crate::render::NoiseMode;
 
 const EXAMPLES: &str = "\
@@ -31,7 +32,7 @@ pub(crate) struct GenerateArgs {
     /// Seeds of the images, as in 0-7,12
     #[arg(long, value_name = "LIST", required_unless_present = "projected_w")]
     seeds: Option<NumberList>,
-    /// Truncation: 1 as drawn, 0 the average face
+    /// Truncation: 1 as drawn or found, 0 the average face
     #[arg(long, value_name = "PSI", default_value_t = 1.0, allow_negative_numbers = true)]
     trunc: f64,
     /// Truncate only the first N layers
@@ -100,21 +101,19 @@ impl From<PrecisionArg> for Arithmetic {
 
 impl GenerateArgs {
     fn plan(self, sink: &mut dyn Sink) -> Result<GeneratePlan> {
-        if self.projected_w.is_some() && (self.seeds.is_some() || self.class.is_some() || self.trunc != 1.0) {
-            sink.event(&Event::Warning("--seeds, --class and --trunc are ignored when using --projected-w".to_owned()));
+        if self.projected_w.is_some() && (self.seeds.is_some() || self.class.is_some()) {
+            sink.event(&Event::Warning("--seeds and --class are ignored when using --projected-w".to_owned()));
         }
         let source = match (self.projected_w, self.seeds) {
             (Some(path), _) => Source::Projected(path),
-            (None, Some(seeds)) => Source::Seeds {
-                seeds: seeds.seeds(),
-                truncation: Truncation { psi: self.trunc, cutoff: self.trunc_cutoff },
-                class: self.class,
-            },
+            (None, Some(seeds)) => Source::Seeds(seeds.seeds()),
             (None, None) => return Err(Misuse("give --seeds, or --projected-w with a file".to_owned()).into()),
         };
+        let truncation = Truncation { psi: self.trunc, cutoff: self.trunc_cutoff };
         Ok(GeneratePlan {
             network: self.network,
             source,
+            preparation: Preparation { seeds: truncation, files: truncation, class: self.class },
             noise: self.noise_mode.into(),
             arithmetic: self.precision.into(),
             outdir: self.outdir,

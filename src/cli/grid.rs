@@ -7,17 +7,20 @@ use clap::{Args, ValueEnum};
 use toonify_networks::latent::Truncation;
 use toonify_networks::stylegan2::{Resolution, Slope};
 
+use crate::cli::eyes::EyesArgs;
 use crate::cli::numbers::NumberList;
 use crate::cli::{Misuse, OutputArgs};
-use crate::grid::{self, Film, GridPlan, LowModel, RowPlan};
+use crate::grid::{self, Blends, Film, GridPlan, LowModel, ScorePlan};
+use crate::latents::{FaceSource, Preparation};
 
 const EXAMPLES: &str = "\
 Examples:
   # Four faces through every blend of two models
   toonify grid --base ffhq.pkl --tuned characters.pkl --seeds 0-3 --trunc 0.7 --outdir grid
 
-  # A projected photo through blends of two snapshots, hard and smooth, also as a film
-  toonify grid --base ffhq.pkl --tuned k20.pkl --tuned k40.pkl --w projected_w.npz --width 0 --width 1 --outdir g --gif";
+  # Which snapshot, resolution and width keep the identity and look like the characters: numbers and curves
+  toonify grid --base ffhq.pkl --tuned k20.pkl --tuned k40.pkl --w anna/projected_w.npz --w ben/projected_w.npz \
+      --width 0 --width 1 --scores --characters characters.zip --outdir sweep --gif";
 
 /// Arguments of `toonify grid`.
 #[derive(Debug, Args)]
@@ -32,27 +35,41 @@ pub(crate) struct GridArgs {
     /// Which of the two gives the low resolutions: pose and shape
     #[arg(long, value_enum, default_value_t = LowArg::Tuned)]
     low: LowArg,
-    /// Resolutions to swap at, as in 8,16,32 [default: all below that of the networks]
+    /// One resolution at a time from the tuned model, all others from the base: what each resolution carries
+    #[arg(long, conflicts_with_all = ["low", "width"])]
+    alone: bool,
+    /// Resolutions to blend at, as in 8,16,32 [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     resolutions: Vec<Resolution>,
     /// Width of the change in octaves, 0 for a hard swap; repeat it to compare several
     #[arg(long, value_name = "OCTAVES", default_value = "0")]
     width: Vec<f64>,
     /// Rows: seeds of the base model
-    #[arg(long, value_name = "LIST", required_unless_present = "w", conflicts_with = "w")]
+    #[arg(long, value_name = "LIST", required_unless_present = "w")]
     seeds: Option<NumberList>,
-    /// Truncation of the seeds
-    #[arg(long, value_name = "PSI", default_value_t = 0.7, allow_negative_numbers = true)]
-    trunc: f64,
     /// Rows: projected latents (.npz); repeat it for several
     #[arg(long, value_name = "FILE")]
     w: Vec<PathBuf>,
+    /// Truncation [default: 0.7 for seeds, 1 for projected latents]
+    #[arg(long, value_name = "PSI", allow_negative_numbers = true)]
+    trunc: Option<f64>,
+    /// Class of conditional networks, for seeds
+    #[arg(long, value_name = "INDEX")]
+    class: Option<usize>,
     /// Side of a cell on the sheet
     #[arg(long, value_name = "PX", default_value_t = 128)]
     cell: u32,
     /// Also write the columns as an animated GIF
     #[arg(long)]
     gif: bool,
+    /// Judge the cells: identity kept, and with --characters the distance from them
+    #[arg(long)]
+    scores: bool,
+    /// Folder or zip of the characters that the tuned model learnt
+    #[arg(long, value_name = "DIR|ZIP", requires = "scores")]
+    characters: Option<PathBuf>,
+    #[command(flatten)]
+    eyes: EyesArgs,
     /// Folder for the sheet, the page and the single images
     #[arg(long, value_name = "DIR")]
     outdir: PathBuf,
@@ -70,10 +87,11 @@ enum LowArg {
 
 impl GridArgs {
     fn plan(self) -> Result<GridPlan> {
-        let rows = match self.seeds {
-            Some(seeds) => RowPlan::Seeds(seeds.seeds(), Truncation { psi: self.trunc, cutoff: None }),
-            None => RowPlan::Latents(self.w),
-        };
+        let eyes = self.eyes.plan()?;
+        let seeds = self.seeds.iter().flat_map(NumberList::seeds).map(FaceSource::Seed);
+        let rows = self.w.into_iter().map(FaceSource::File).chain(seeds).collect();
+        let truncation = |default: f64| Truncation { psi: self.trunc.unwrap_or(default), cutoff: None };
+        let preparation = Preparation { seeds: truncation(0.7), files: truncation(1.0), class: self.class };
         if let Some(width) = self.width.iter().find(|width| !(0.0..=16.0).contains(*width)) {
             return Err(Misuse(format!("--width {width}: expected 0 to 16 octaves")).into());
         }
@@ -85,19 +103,22 @@ impl GridArgs {
                 LowArg::Tuned => LowModel::Tuned,
                 LowArg::Base => LowModel::Base,
             },
-            swaps: self.resolutions,
+            blends: if self.alone { Blends::Alone } else { Blends::UpTo },
+            resolutions: self.resolutions,
             slopes: self.width.iter().map(slope).collect(),
             rows,
+            preparation,
             outdir: self.outdir,
             cell_px: self.cell,
             film: if self.gif { Film::Yes } else { Film::No },
+            scores: self.scores.then_some(ScorePlan { eyes, characters: self.characters }),
         })
     }
 
     pub(crate) fn run(mut self) -> Result<()> {
         let output = std::mem::take(&mut self.output);
         let outcome = grid::run(&self.plan()?, &mut output.sink())?;
-        let files = [&outcome.sheet, &outcome.page].into_iter().chain(&outcome.film);
+        let files = [&outcome.sheet, &outcome.page].into_iter().chain(&outcome.film).chain(&outcome.plot);
         let lines: Vec<String> = files.map(|path| path.display().to_string()).collect();
         output.print(&outcome, lines)
     }

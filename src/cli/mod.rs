@@ -1,25 +1,37 @@
 //! The command line: one file a subcommand, each with its arguments, its plan, and how its outcome is printed.
 
 mod align;
+mod apply;
+mod bench;
 mod blend;
 mod convert;
 mod dataset;
 mod demo;
+mod distill;
 mod encoder;
+mod export;
+mod eyes;
+mod faces;
 mod generate;
 mod grid;
 mod inspect;
+mod interpolate;
 mod interrupt;
 mod memory;
 mod metrics;
 mod models;
 mod numbers;
+mod pace;
+mod pairs;
 mod photo;
 mod project;
+mod report;
 mod stored_images;
 mod style_mix;
 pub mod suggest;
 pub mod terminal;
+mod threads;
+mod timing;
 mod train;
 
 use std::io::{ErrorKind, Write};
@@ -46,11 +58,16 @@ enum Command {
     /// Render images from seeds or from projected latents
     Generate(generate::GenerateArgs),
     /// Put some layers of one face on another
+    #[command(visible_alias = "mix")]
     StyleMix(style_mix::StyleMixArgs),
+    /// Render the way from one face to another
+    Interpolate(interpolate::InterpolateArgs),
     /// Put characters in place of the faces of photos
     Photo(photo::PhotoArgs),
     /// Find the latents whose image is nearest to a photo
     Project(project::ProjectArgs),
+    /// Train a generator, or tune one to new images
+    Train(Box<train::TrainArgs>),
     /// Join two generators by resolution, or average several
     Blend(blend::BlendArgs),
     /// Render latents through every blend of two models
@@ -67,13 +84,25 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Write a checkpoint of any kind as another kind
     Convert(convert::ConvertArgs),
+    /// Make pairs of images for a student from two models
+    Pairs(pairs::PairsArgs),
+    /// Train a student on pairs of images
+    Distill(distill::DistillArgs),
+    /// Translate pictures, videos or raw frames with a student
+    Apply(apply::ApplyArgs),
+    /// Time students on this machine
+    BenchStudent(pace::PaceArgs),
+    /// Write a student or a generator as an ONNX file
+    Export(export::ExportArgs),
     /// Make, check, show or divide a training set
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
-    /// Train a generator, or tune one to other images
-    Train(train::TrainArgs),
+    /// Make curves, a page and a film from the folder of a training
+    Report(report::ReportArgs),
     /// Make a tiny pair of networks and render their blend grid
     Demo(demo::DemoArgs),
+    /// Say how fast this machine generates, projects and trains
+    Bench(bench::BenchArgs),
 }
 
 impl Cli {
@@ -83,12 +112,16 @@ impl Cli {
     /// Whatever the workflow could not do, or [`Misuse`] for arguments that do not fit together.
     pub fn run(self) -> Result<()> {
         memory::keep_freed_memory();
+        let _table = timing::Timing::from_environment();
+        threads::keep_to_one_pool();
         match self.command {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),
             Command::StyleMix(args) => args.run(),
+            Command::Interpolate(args) => args.run(),
             Command::Photo(args) => args.run(),
             Command::Project(args) => args.run(),
+            Command::Train(args) => args.run(),
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
             Command::Metrics(args) => args.run(),
@@ -96,9 +129,15 @@ impl Cli {
             Command::Models(command) => command.run(),
             Command::Inspect(args) => args.run(),
             Command::Convert(args) => args.run(),
+            Command::Pairs(args) => args.run(),
+            Command::Distill(args) => args.run(),
+            Command::Apply(args) => args.run(),
+            Command::BenchStudent(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
-            Command::Train(args) => args.run(),
+            Command::Report(args) => args.run(),
             Command::Demo(args) => args.run(),
+            Command::Bench(args) => args.run(),
         }
     }
 }

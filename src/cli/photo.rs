@@ -13,7 +13,7 @@ use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::project::SearchArgs;
 use crate::cli::{Misuse, OutputArgs};
 use crate::photo::{
-    self, Base, BlendPlan, Fate, LatentsPlan, MaskKind, PastePlan, PhotoPlan, PhotoRecord, Style, StylePlan,
+    self, Base, BlendPlan, EnginePlan, Fate, LatentsPlan, MaskKind, PastePlan, PhotoPlan, PhotoRecord, Style, StylePlan,
 };
 
 const EXAMPLES: &str = "\
@@ -24,6 +24,9 @@ Examples:
   # A folder, with a blend made before; then another style from the same w, which costs seconds
   toonify photo holidays -o toons --base ffhq.pkl --blended toon.safetensors
   toonify photo holidays -o others --base ffhq.pkl --blended other.safetensors --w toons/w
+
+  # By a student that was distilled from a blend
+  toonify photo holidays -o quick --student student.safetensors
 
 OUT receives photos/ (the photos with the characters in them), toons/ (the square characters), w/ (the latents that were
 found, with project.json) and photos.json (what became of each photo). The same command again does what is missing.";
@@ -54,8 +57,11 @@ pub(crate) struct PhotoArgs {
     #[arg(long, value_name = "OCTAVES", default_value_t = 0.0)]
     width: f64,
     /// A generator that was blended before
-    #[arg(long, value_name = "FILE", required_unless_present = "tuned")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["tuned", "student"])]
     blended: Option<PathBuf>,
+    /// A student instead: no search, so seconds instead of minutes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["base", "tuned", "blended", "w"])]
+    student: Option<PathBuf>,
     /// Latents found before: the folder in which an earlier run kept them [default: OUT/w], or a .npz for each face
     #[arg(long, value_name = "DIR|FILE")]
     w: Vec<PathBuf>,
@@ -145,7 +151,7 @@ impl PhotoArgs {
             _ => return Err(misuse("--w takes one folder, or a .npz file for each face")),
         };
         let base = base.ok_or_else(|| misuse("give --base, the model to project into, or --w with .npz files"))?;
-        Ok(LatentsPlan::Projected { projector: search.projector(base)?, folder })
+        Ok(LatentsPlan::Projected { projector: Box::new(search.projector(base)?), folder })
     }
 
     fn plan(self) -> Result<PhotoPlan> {
@@ -153,15 +159,15 @@ impl PhotoArgs {
         if !self.min_score.is_finite() {
             return Err(misuse(&format!("--min-score {} is not a number", self.min_score)));
         }
-        let style = self.style()?;
-        let latents = Self::latents(self.w, self.out.join("w"), self.base, self.search)?;
-        if let (Style::Blended(_), LatentsPlan::Projected { projector, .. }) = (&style, &latents)
-            && projector.settings.tune_steps > 0
-        {
-            return Err(misuse(
-                "--tune-steps changes the base before it is blended: give --tuned instead of --blended",
-            ));
-        }
+        let engine = match self.student.clone() {
+            Some(student) => EnginePlan::Student(student),
+            None => {
+                let style = self.style()?;
+                let latents = Self::latents(self.w, self.out.join("w"), self.base, self.search)?;
+                let truncation = Truncation { psi: self.trunc, cutoff: None };
+                EnginePlan::Blended(can_be_tuned(StylePlan { style, latents, truncation })?)
+            }
+        };
         Ok(PhotoPlan {
             sources: self.sources,
             out: self.out,
@@ -173,7 +179,7 @@ impl PhotoArgs {
                 landmarks: LandmarkKind::Ours,
                 upsample: Upsample::Auto,
             },
-            style: StylePlan { style, latents, truncation: Truncation { psi: self.trunc, cutoff: None } },
+            engine,
             paste: PastePlan {
                 mask: match self.mask {
                     MaskArg::Head => MaskKind::Head,
@@ -197,6 +203,16 @@ impl PhotoArgs {
         output.print(&outcome, lines.flat_map(|photo| files(photo, &plan)))?;
         photo::check_complete(&outcome)
     }
+}
+
+/// Refuses to tune the base for a generator that was blended without it.
+fn can_be_tuned(plan: StylePlan) -> Result<StylePlan> {
+    if let (Style::Blended(_), LatentsPlan::Projected { projector, .. }) = (&plan.style, &plan.latents)
+        && projector.settings.tune_steps > 0
+    {
+        return Err(misuse("--tune-steps changes the base before it is blended: give --tuned instead of --blended"));
+    }
+    Ok(plan)
 }
 
 /// The files of a photo, one a line.

@@ -6,10 +6,12 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use toonify_networks::projection::Space;
 
+use crate::align::model;
+use crate::cli::eyes::EyesArgs;
 use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::{Misuse, OutputArgs};
 use crate::project::{
-    self, EyesPlan, FilmKind, NoiseKept, ProjectPlan, ProjectedTarget, ProjectorPlan, Settings, Sight,
+    self, FilmKind, NoiseKept, PERSON_MODEL, PersonPlan, ProjectPlan, ProjectedTarget, ProjectorPlan, Settings,
 };
 
 const EXAMPLES: &str = "\
@@ -73,15 +75,12 @@ pub(crate) struct SearchArgs {
     /// Targets to search for at once
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// What makes images alike
-    #[arg(long, value_enum, default_value_t = SightArg::Auto)]
-    perception: SightArg,
-    /// Weights of SqueezeNet or VGG16
+    #[command(flatten)]
+    eyes: EyesArgs,
+    /// dlib's face recognition network, to measure whether the result is the same person [default:
+    /// dlib_face_recognition_resnet_model_v1.dat beside the landmark model, if it is there]
     #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Linear weights of LPIPS for them
-    #[arg(long, value_name = "FILE", requires = "weights")]
-    lpips: Option<PathBuf>,
+    identity_model: Option<PathBuf>,
     /// Class of a conditional network
     #[arg(long, value_name = "INDEX")]
     class: Option<usize>,
@@ -111,43 +110,13 @@ enum SpaceArg {
     WPlus,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum SightArg {
-    /// The checkpoint's discriminator, or pixels when it has none
-    Auto,
-    /// The checkpoint's discriminator
-    Discriminator,
-    /// SqueezeNet, with --weights
-    Squeezenet,
-    /// VGG16 from torchvision's state dict, with --weights
-    Vgg16,
-    /// Pixels at several scales
-    Pixel,
-}
-
 impl SearchArgs {
-    fn eyes(&self) -> Result<EyesPlan> {
-        let needs_weights = matches!(self.perception, SightArg::Squeezenet | SightArg::Vgg16);
-        if needs_weights != self.weights.is_some() {
-            let text = "--weights goes with --perception squeezenet or vgg16, and each of them needs it";
-            return Err(Misuse(text.to_owned()).into());
-        }
-        let sight = match self.perception {
-            SightArg::Auto => Sight::Auto,
-            SightArg::Discriminator => Sight::Discriminator,
-            SightArg::Squeezenet => Sight::Squeezenet,
-            SightArg::Vgg16 => Sight::Vgg16,
-            SightArg::Pixel => Sight::Pixel,
-        };
-        Ok(EyesPlan { sight, weights: self.weights.clone(), lpips: self.lpips.clone() })
-    }
-
     /// The plan for a network; without film, and the noise images are dropped.
     pub(crate) fn projector(self, network: PathBuf) -> Result<ProjectorPlan> {
         if self.num_steps == 0 || self.batch == Some(0) || self.patience == Some(0) {
             return Err(Misuse("--num-steps, --batch and --patience count from 1".to_owned()).into());
         }
-        let eyes = self.eyes()?;
+        let (eyes, person) = (self.eyes.plan()?, person(self.identity_model)?);
         let settings = Settings {
             num_steps: self.num_steps,
             seed: self.seed,
@@ -163,7 +132,19 @@ impl SearchArgs {
             noise: NoiseKept::No,
             encoder: self.encoder,
         };
-        Ok(ProjectorPlan { network, settings, batch: self.batch, film: FilmKind::Off })
+        Ok(ProjectorPlan { network, settings, batch: self.batch, film: FilmKind::Off, person })
+    }
+}
+
+/// The models that recognise people: those that are given, or those that are found.
+fn person(given: Option<PathBuf>) -> Result<Option<PersonPlan>> {
+    match (given, model::locate(None)) {
+        (Some(network), landmarks) => Ok(Some(PersonPlan { network, landmarks: landmarks? })),
+        (None, Ok(landmarks)) => {
+            let network = landmarks.with_file_name(PERSON_MODEL);
+            Ok(network.is_file().then_some(PersonPlan { network, landmarks }))
+        }
+        (None, Err(_)) => Ok(None),
     }
 }
 
@@ -194,5 +175,7 @@ fn line(target: &ProjectedTarget) -> String {
     let tuned = record.tuned.map(|tuned| format!(" → {:.4} tuned", tuned.reached.mse)).unwrap_or_default();
     let how = if target.reused { "done before".to_owned() } else { format!("{:.0} s", record.seconds) };
     let (start, reached) = (record.start.mse, record.reached.mse);
-    format!("{}  mse {start:.4} → {reached:.4}{tuned}  ({how})", target.folder.display())
+    let person = record.tuned.map_or(record.person, |tuned| tuned.person);
+    let person = person.map(|distance| format!("  identity {distance:.2}")).unwrap_or_default();
+    format!("{}  mse {start:.4} → {reached:.4}{tuned}{person}  ({how})", target.folder.display())
 }

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use toonify_networks::latent::Truncation;
 
 use crate::cli::OutputArgs;
+use crate::cli::faces::FaceList;
 use crate::cli::generate::{NoiseArg, PrecisionArg};
 use crate::cli::numbers::NumberList;
+use crate::latents::Preparation;
 use crate::style_mix::{self, StyleMixPlan};
 
 const EXAMPLES: &str = "\
@@ -16,8 +17,8 @@ Examples:
   # The pose and shape of the columns on the faces of the rows
   toonify style-mix --network ffhq.pkl --rows 85,100,75 --cols 55,821 --styles 0-3 --outdir mix
 
-  # Only the colours
-  toonify style-mix --network ffhq.pkl --rows 85 --cols 55-58 --styles 8-13 --trunc 0.7 --outdir colours";
+  # Only the colours, on a projected photo
+  toonify style-mix --network ffhq.pkl --rows anna/projected_w.npz --cols 55-58 --styles 8-13 --outdir colours";
 
 /// Arguments of `toonify style-mix`.
 #[derive(Debug, Args)]
@@ -26,16 +27,16 @@ pub(crate) struct StyleMixArgs {
     /// Checkpoint file (.pkl, .pt or .safetensors)
     #[arg(long, value_name = "FILE")]
     network: PathBuf,
-    /// Seeds of the faces that give all other layers
+    /// Faces that give all other layers: seeds and .npz files of latents, as in 85,100,anna/projected_w.npz
     #[arg(long, value_name = "LIST")]
-    rows: NumberList,
-    /// Seeds of the faces that give the layers in --styles
+    rows: FaceList,
+    /// Faces that give the layers in --styles
     #[arg(long, value_name = "LIST")]
-    cols: NumberList,
+    cols: FaceList,
     /// Layers taken from the columns
     #[arg(long, value_name = "LIST", default_value = "0-6")]
     styles: NumberList,
-    /// Truncation: 1 as drawn, 0 the average face
+    /// Truncation: 1 as drawn or found, 0 the average face
     #[arg(long, value_name = "PSI", default_value_t = 1.0, allow_negative_numbers = true)]
     trunc: f64,
     /// Class of a conditional network
@@ -58,11 +59,10 @@ impl StyleMixArgs {
     pub(crate) fn run(self) -> Result<()> {
         let plan = StyleMixPlan {
             network: self.network,
-            rows: self.rows.seeds(),
-            cols: self.cols.seeds(),
+            rows: self.rows.sources(),
+            cols: self.cols.sources(),
             styles: self.styles.indices(),
-            truncation: Truncation { psi: self.trunc, cutoff: None },
-            class: self.class,
+            preparation: Preparation { class: self.class, ..Preparation::truncated(self.trunc) },
             noise: self.noise_mode.into(),
             arithmetic: self.precision.into(),
             outdir: self.outdir,

@@ -1,27 +1,41 @@
 //! `toonify train`
 
 mod options;
+mod reporting;
+mod set;
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::{Misuse, OutputArgs};
-use crate::dataset::{Labels, Mirror, Reader, Selection};
-use crate::store::models::ModelFolders;
-use crate::train::needs;
+use crate::events::{Event, Sink};
+use crate::store::models::{self, ModelFolders};
 use crate::train::plan::options::Options;
-use crate::train::plan::{self, DataFacts, Resolved};
+use crate::train::plan::{self, Resolved};
+use crate::train::{self, Place, Start, TrainPlan, Trained, needs, run_folder};
 use options::TrainOptions;
+use reporting::Reporting;
+use set::TrainingSet;
 
 const EXAMPLES: &str = "\
 Examples:
-  # Tune a published face model to game characters
-  toonify train --cfg paper256 --resume celebahq256 --outdir runs --data game.zip --mirror True --snap 8 --gpus 1 \\
+  # From scratch, with everything chosen by the size of the images
+  toonify train --outdir runs --data faces64.zip --mirror
+
+  # Tune a published network to a few game characters
+  toonify train --cfg paper256 --resume celebahq256 --outdir runs --data game.zip --mirror True --snap 8 \\
       --target 0.5 --kimg 40 --augpipe custom --freezed 10
 
   # Only say what would be done
-  toonify train --outdir runs --data faces.zip --dry-run";
+  toonify train --outdir runs --data game.zip --dry-run
+
+  # Go on with a run that was stopped or killed, to the same end
+  toonify train --resume runs/00001-game-mirror-auto1";
 
 /// Arguments of `toonify train`.
 #[derive(Debug, Args)]
@@ -32,48 +46,129 @@ pub(crate) struct TrainArgs {
     /// Print what would be done, and do nothing
     #[arg(long, short = 'n')]
     dry_run: bool,
+    /// Minutes after which the state is saved at the latest; a killed run loses no more
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = minutes)]
+    save_every: f64,
+    /// Say at the end where the time went
+    #[arg(long)]
+    profile: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 impl TrainArgs {
     pub(crate) fn run(self) -> Result<()> {
-        let options = Options::from(self.options);
-        let plan = plan::resolve(&options, || look_at(&options)).map_err(|error| Misuse(error.to_string()))?;
-        let run_folder = plan::run_folder(&options.outdir, &plan.description)?;
-        if self.dry_run {
-            return announce(&plan, &run_folder, &self.output);
-        }
-        let folders = ModelFolders::of_this_user();
-        needs::detectors(plan.metrics.as_deref().unwrap_or_default(), &folders)?;
-        anyhow::bail!("training is not there yet")
+        let mut sink = self.output.sink();
+        let (plan, set) = match self.options.run_to_go_on_with() {
+            Some(folder) if self.dry_run => {
+                return self.output.print(&train::saved_settings(&folder)?, [going_on(&folder)]);
+            }
+            Some(folder) => self.go_on(&folder)?,
+            None => {
+                let save_every = self.save_every();
+                let resolved = resolve(self.options.try_into()?)?;
+                if self.dry_run {
+                    return announce(&resolved, &self.output);
+                }
+                begin(&resolved, save_every, &mut sink)?
+            }
+        };
+        let stop = stop_at_ctrl_c(&mut sink);
+        let trained = train::run(&plan, &set, &stop, &mut Reporting(&mut sink))?;
+        drop(sink);
+        self.output.print(&trained, lines(&trained, self.profile))
     }
 }
 
-/// What the plan has to know about the training set.
-fn look_at(options: &Options) -> Result<DataFacts> {
-    let labels = if options.cond.is_on() { Labels::Read } else { Labels::Ignored };
-    let reader = Reader::open(&options.data, Selection { labels, max_size: None, seed: 0, mirror: Mirror::No })?;
-    Ok(DataFacts {
-        name: reader.name(),
-        images: reader.stored(),
-        resolution: reader.resolution() as usize,
-        channels: reader.channels() as usize,
-        label_dim: reader.label_dim(),
-    })
+impl TrainArgs {
+    /// The plan for the run in `folder`, with what is typed in addition.
+    fn go_on(&self, folder: &Path) -> Result<(TrainPlan, TrainingSet)> {
+        let mut settings = train::saved_settings(folder)?;
+        if let Some(kimg) = self.options.kimg() {
+            let text = "--kimg must be at least 1";
+            settings.total_kimg =
+                u64::try_from(kimg).ok().filter(|&kimg| kimg > 0).ok_or_else(|| Misuse(text.into()))?;
+        }
+        if let Some(data) = self.options.data() {
+            settings.data.path = absolute(data)?;
+        }
+        let set = TrainingSet::open(&settings.data, settings.seed)?;
+        let place = Place::Existing(folder.to_owned());
+        Ok((TrainPlan { settings, start: Start::Continue, place, save_every: self.save_every() }, set))
+    }
+
+    fn save_every(&self) -> Duration {
+        Duration::from_secs_f64(60.0 * self.save_every)
+    }
+}
+
+fn going_on(folder: &Path) -> String {
+    format!("{} would go on", folder.display())
+}
+
+fn resolve(options: Options) -> Result<Resolved> {
+    Ok(plan::resolve(&options, || set::look_at(&options)).map_err(|error| Misuse(error.to_string()))?)
+}
+
+/// The plan of a new run: what it needs is here, or is downloaded now.
+fn begin(resolved: &Resolved, save_every: Duration, sink: &mut dyn Sink) -> Result<(TrainPlan, TrainingSet)> {
+    let folders = ModelFolders::of_this_user();
+    let metrics = resolved.metrics.as_deref().unwrap_or_default();
+    needs::detectors(metrics, &folders)?;
+    let mut settings = resolved.settings.clone();
+    settings.data.path = absolute(&settings.data.path)?;
+    let set = TrainingSet::open(&settings.data, settings.seed)?;
+    let start = match &resolved.origin {
+        None => Start::Scratch,
+        Some(origin) => Start::Checkpoint(models::locate(origin, &folders, sink)?),
+    };
+    if !metrics.is_empty() {
+        let text = "metrics are not measured while training: measure the snapshots afterwards";
+        sink.event(&Event::Warning(text.to_owned()));
+    }
+    let place = Place::New { outdir: resolved.options.outdir.clone(), name: resolved.description.clone() };
+    Ok((TrainPlan { settings, start, place, save_every }, set))
 }
 
 /// What would be done, for `--json`.
 #[derive(Serialize)]
 struct Announced<'a> {
-    run_folder: &'a std::path::Path,
+    run_folder: &'a Path,
     options: serde_json::Value,
 }
 
 /// Prints the plan as the published trainer does.
-fn announce(plan: &Resolved, run_folder: &std::path::Path, output: &OutputArgs) -> Result<()> {
-    let announced = Announced { run_folder, options: plan.published_options() };
+fn announce(resolved: &Resolved, output: &OutputArgs) -> Result<()> {
+    let run_folder = &run_folder::next(&resolved.options.outdir, &resolved.description)?;
+    let announced = Announced { run_folder, options: resolved.published_options() };
     let options = serde_json::to_string_pretty(&announced.options)?;
-    let lines = ["Training options:", &options, "", &plan.announcement(run_folder), "Dry run; exiting."];
+    let lines = ["Training options:", &options, "", &resolved.announcement(run_folder), "Dry run; exiting."];
     output.print(&announced, lines.map(str::to_owned))
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("expected a number of minutes, at least 0".to_owned()),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("`{}` has no place", path.display()))
+}
+
+fn lines(trained: &Trained, profile: bool) -> Vec<String> {
+    let folder = trained.folder.display();
+    let mut lines = vec![format!("{folder}: {:.1} kimg", trained.kimg)];
+    if !trained.finished {
+        lines.push(format!("stopped and saved; go on with: toonify train --resume {folder}"));
+    }
+    if profile {
+        let row = |share: &train::Share| {
+            format!("{:<14} {:>9.1} s {:>6.1} %", share.part, share.seconds, 100.0 * share.share)
+        };
+        lines.extend(trained.profile.iter().map(row));
+        lines.push(format!("{:<14} {:>18.1} %", "the loop itself", 100.0 * trained.overhead));
+    }
+    lines
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use image::RgbImage;
@@ -65,12 +66,12 @@ pub struct Built {
     pub skipped: usize,
 }
 
-/// Makes the set.
+/// Makes the set. When `stop` becomes true, nothing is left behind.
 ///
 /// # Errors
-/// When source or destination cannot be used, when no picture is left, and, unless such pictures are skipped, when one
+/// When source or destination cannot be used, when no picture is left, when the work was stopped, and, unless such pictures are skipped, when one
 /// cannot be read or differs from the first; the message names it.
-pub fn run(plan: &BuildPlan, sink: &mut dyn Sink) -> Result<Built> {
+pub fn run(plan: &BuildPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Built> {
     let mut inputs = Inputs::open(plan)?;
     let dest = plan.dest.display();
     let is_zip = bundle_writer::is_zip_name(&plan.dest);
@@ -84,6 +85,7 @@ pub fn run(plan: &BuildPlan, sink: &mut dyn Sink) -> Result<Built> {
         if inputs.is_empty() {
             break;
         }
+        ensure!(!stop.load(Ordering::Relaxed), "stopped: `{dest}` was not made");
         let made: Vec<_> = inputs.into_par_iter().map(|input| make(input, plan)).collect();
         for made in made {
             set.take(made, sink)?;

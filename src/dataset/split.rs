@@ -1,6 +1,7 @@
 //! A training set in two: one to train on, one held out to measure with. The same seed gives the same parts.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
@@ -39,15 +40,16 @@ pub struct Split {
     pub held_out_images: usize,
 }
 
-/// Writes both parts. Files are copied as they are, under their names; labels go with their images.
+/// Writes both parts. Files are copied as they are, under their names; labels go with their images. When `stop` becomes
+/// true, nothing is left behind.
 ///
 /// # Errors
-/// When the set cannot be read, when a part would be empty, or when a part cannot be written.
-pub fn run(plan: &SplitPlan, sink: &mut dyn Sink) -> Result<Split> {
+/// When the set cannot be read, when a part would be empty, when a part cannot be written, or when the work was stopped.
+pub fn run(plan: &SplitPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Split> {
     ensure!(plan.train != plan.held_out, "both parts would be written to `{}`", plan.train.display());
     let reader = Reader::open(&plan.set, Selection::ALL)?;
     let (train, held_out) = divide(reader.len(), plan)?;
-    let mut copied = Copied { done: 0, total: reader.len() as u64 };
+    let mut copied = Copied { done: 0, total: reader.len() as u64, stop };
     // Neither part gets its name before both are whole.
     let train_writer = copied.write(&reader, &plan.train, &train, sink)?;
     let held_out_writer = copied.write(&reader, &plan.held_out, &held_out, sink)?;
@@ -82,16 +84,18 @@ fn divide(count: usize, plan: &SplitPlan) -> Result<(Vec<usize>, Vec<usize>)> {
 }
 
 /// How far the work is.
-struct Copied {
+struct Copied<'a> {
     done: u64,
     total: u64,
+    stop: &'a AtomicBool,
 }
 
-impl Copied {
+impl Copied<'_> {
     fn write(&mut self, reader: &Reader, path: &Path, images: &[usize], sink: &mut dyn Sink) -> Result<BundleWriter> {
         let mut writer = BundleWriter::create(path)?;
         let mut labels = Vec::new();
         for &index in images {
+            ensure!(!self.stop.load(Ordering::Relaxed), "stopped: `{}` was not made", path.display());
             let name = reader.image_name(index);
             writer.add(name, &reader.file(index)?)?;
             labels.extend(reader.stored_label(index).map(|label| (name.to_owned(), label.clone())));

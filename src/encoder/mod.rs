@@ -72,7 +72,7 @@ pub fn run(plan: &EncoderPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result
     let fit_plan =
         FitPlan { start: Progress::default(), total_images: plan.images, batch_size: plan.batch_size as u64 };
     let mut watch = Watcher { total: plan.images, stop, sink };
-    let end = fit(&mut recipe, &mut samples, fit_plan, &mut watch)?;
+    let (end, _log) = fit(&mut recipe, &mut samples, fit_plan, &mut watch)?;
     let unexplained = unexplained(&recipe, &generator, &statistics, plan.seed)?;
     let history = EncoderHistory { network_sha256: file.sha256(), kimg: end.kimg(), seed: plan.seed, unexplained };
     let tensors = recipe.averages();

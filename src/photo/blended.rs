@@ -8,7 +8,7 @@ use image::RgbImage;
 use toonify_networks::checkpoint::{Checkpoint, Parts, Unused};
 use toonify_networks::latent::{Truncation, WPlus};
 use toonify_networks::stylegan2::{
-    BlendCurve, Generator, GeneratorConfig, Layer, Level, Noise, Resolution, Side, Weights, require_alike,
+    BlendCurve, Generator, GeneratorConfig, Layer, Level, Noise, Side, Weights, require_alike,
 };
 
 use crate::events::Sink;
@@ -121,8 +121,8 @@ impl BlendedEngine {
 }
 
 impl Engine for BlendedEngine {
-    fn resolution(&self) -> Resolution {
-        self.generator.config().resolution
+    fn side_px(&self) -> u32 {
+        self.generator.config().resolution.px() as u32
     }
 
     fn identity(&self) -> String {

@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use image::RgbImage;
-use toonify_networks::stylegan2::Resolution;
 
 use crate::events::Sink;
 
@@ -39,8 +38,8 @@ pub enum Ending {
 
 /// Turns faces into characters.
 pub trait Engine {
-    /// Side of the faces that it takes.
-    fn resolution(&self) -> Resolution;
+    /// Side of the faces that it takes, in pixels.
+    fn side_px(&self) -> u32;
 
     /// Everything beside the face that decides the result, in one line: equal identities give equal characters.
     fn identity(&self) -> String;

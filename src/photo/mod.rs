@@ -13,6 +13,7 @@ mod inputs;
 mod ledger;
 mod plan;
 mod stages;
+mod student;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,8 @@ use toonify_align::{CropMethod, Paste, crop, paste};
 pub use blended::BlendedEngine;
 pub use engine::{AlignedFace, Ending, Engine, Toon};
 pub use ledger::{Fate, PhotoRecord};
-pub use plan::{Base, BlendPlan, LatentsPlan, MaskKind, PastePlan, PhotoPlan, Style, StylePlan};
+pub use plan::{Base, BlendPlan, EnginePlan, LatentsPlan, MaskKind, PastePlan, PhotoPlan, Style, StylePlan};
+pub use student::StudentEngine;
 
 use crate::align::{Finder, FoundFace, Sighting};
 use crate::events::{Event, Sink};
@@ -71,8 +73,11 @@ impl Toonified {
 /// When networks, models or latents cannot be read or do not fit, a source holds no pictures, or a result cannot be
 /// written. A photo that cannot be read or has no face is in the outcome.
 pub fn run(plan: &PhotoPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Toonified> {
-    let mut engine = BlendedEngine::open(&plan.style)?;
-    run_with(plan, &mut engine, (stop, sink))
+    let mut engine: Box<dyn Engine> = match &plan.engine {
+        EnginePlan::Blended(style) => Box::new(BlendedEngine::open(style)?),
+        EnginePlan::Student(path) => Box::new(StudentEngine::open(path)?),
+    };
+    run_with(plan, engine.as_mut(), (stop, sink))
 }
 
 /// [`run`] with an engine of the caller's choice.
@@ -92,23 +97,23 @@ pub fn run_with(
         inputs.entries.iter().partition(|entry| ledger.is_done(entry, &style, plan.stages.as_deref()));
     let n_photos = inputs.entries.len();
     sink.event(&Event::Started { what: format!("toonifying {} of {n_photos} photos", todo.len()) });
-    let mut begun = 0;
+    let mut ended = Vec::new();
     if !todo.is_empty() {
         let finder = Finder::open(&plan.model, &plan.search)?;
         folder::create(&plan.out)?;
         let _lock = if lock.is_none() { FolderLock::take(&plan.out)? } else { lock };
         atomic::sweep(&plan.out);
         let job = Job { plan, inputs: &inputs, style: &style, stop };
-        begun = job.work_through(&todo, (engine, finder, &mut ledger), sink)?;
+        ended = job.work_through(&todo, (engine, finder, &mut ledger), sink)?;
     }
-    let entered = done.iter().chain(&todo[..begun]);
+    let entered = done.iter().chain(&ended);
     let photos: Vec<PhotoRecord> = entered.filter_map(|entry| ledger.get(&entry.key).cloned()).collect();
     let count = |fate: &Fate| photos.iter().filter(|photo| photo.fate == *fate).count();
     Ok(Toonified {
         done: count(&Fate::Done),
         reused: done.len(),
         interrupted: count(&Fate::Interrupted),
-        left: todo.len() - begun,
+        left: todo.len() - ended.len(),
         faces: photos.iter().map(|photo| photo.toons.len()).sum(),
         photos,
     })
@@ -121,6 +126,13 @@ struct Waiting<'a> {
     sighting: Sighting,
 }
 
+/// Whether a group fills the engine, or as much memory as it may.
+fn is_full(group: &[Waiting], faces_at_once: usize) -> bool {
+    let faces: usize = group.iter().map(|waiting| waiting.sighting.faces.len()).sum();
+    let pixels = |photo: &RgbImage| u64::from(photo.width()) * u64::from(photo.height());
+    faces >= faces_at_once || group.iter().map(|waiting| pixels(&waiting.photo)).sum::<u64>() >= PIXELS_IN_WORK
+}
+
 /// What all photos of a run share.
 struct Job<'a> {
     plan: &'a PhotoPlan,
@@ -130,37 +142,33 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Works through the photos in groups that fill the engine; returns how many came to an end of some kind.
-    fn work_through(
+    /// Works through the photos in groups that fill the engine; returns those that came to an end of some kind.
+    fn work_through<'e>(
         &self,
-        todo: &[&Entry],
+        todo: &[&'e Entry],
         (engine, mut finder, ledger): (&mut dyn Engine, Finder, &mut Ledger),
         sink: &mut dyn Sink,
-    ) -> Result<usize> {
-        let (mut group, mut n_ended) = (Vec::new(), 0);
-        for (index, entry) in todo.iter().enumerate() {
+    ) -> Result<Vec<&'e Entry>> {
+        let (mut group, mut ended) = (Vec::new(), Vec::new());
+        for (index, &entry) in todo.iter().enumerate() {
             match self.look(entry, &mut finder)? {
                 Ok(waiting) => group.push(waiting),
                 Err(why) => {
                     sink.event(&Event::Skipped { path: entry.path.clone(), why: why.clone() });
                     ledger.enter(entry, self.record(entry, Fate::Failed { why }))?;
-                    n_ended += 1;
+                    ended.push(entry);
                 }
             }
-            let faces: usize = group.iter().map(|waiting: &Waiting| waiting.sighting.faces.len()).sum();
-            let pixels: u64 =
-                group.iter().map(|waiting| u64::from(waiting.photo.width() * waiting.photo.height())).sum();
-            let is_full = faces >= engine.faces_at_once() || pixels >= PIXELS_IN_WORK || index + 1 == todo.len();
+            let is_full = is_full(&group, engine.faces_at_once()) || index + 1 == todo.len();
             if is_full && !group.is_empty() {
-                n_ended += self.finish(std::mem::take(&mut group), engine, ledger, sink)?;
-                let (done, total) = (n_ended as u64, todo.len() as u64);
-                sink.event(&Event::Note(format!("{done} of {total} photos are done")));
+                ended.extend(self.finish(std::mem::take(&mut group), engine, ledger, sink)?);
+                sink.event(&Event::Note(format!("{} of {} photos are done", ended.len(), todo.len())));
             }
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }
         }
-        Ok(n_ended)
+        Ok(ended)
     }
 
     /// Reads a photo and finds its faces, or says why there is nothing to do.
@@ -177,15 +185,15 @@ impl Job<'_> {
         })
     }
 
-    /// Makes the characters of a group and pastes them; returns how many photos have a result.
-    fn finish(
+    /// Makes the characters of a group and pastes them; returns the photos that have a result.
+    fn finish<'e>(
         &self,
-        group: Vec<Waiting>,
+        group: Vec<Waiting<'e>>,
         engine: &mut dyn Engine,
         ledger: &mut Ledger,
         sink: &mut dyn Sink,
-    ) -> Result<usize> {
-        let size_px = engine.resolution().px() as u32;
+    ) -> Result<Vec<&'e Entry>> {
+        let size_px = engine.side_px();
         let mut faces = Vec::new();
         for Waiting { entry, photo, sighting } in &group {
             for why in &sighting.left_out {
@@ -198,7 +206,7 @@ impl Job<'_> {
         }
         let mut toons = engine.toons(&faces, (self.stop, sink))?.into_iter();
         let mut crops = faces.into_iter();
-        let mut n_finished = 0;
+        let mut finished = Vec::new();
         for waiting in group {
             let count = waiting.sighting.faces.len();
             let crops: Vec<AlignedFace> = crops.by_ref().take(count).collect();
@@ -207,9 +215,9 @@ impl Job<'_> {
             let entry = waiting.entry;
             let record = self.write(waiting, &crops, &toons, sink)?;
             ledger.enter(entry, record)?;
-            n_finished += 1;
+            finished.push(entry);
         }
-        Ok(n_finished)
+        Ok(finished)
     }
 
     /// Pastes the toons of one photo and writes everything that belongs to it.
@@ -302,7 +310,8 @@ pub fn check_complete(outcome: &Toonified) -> Result<()> {
 }
 
 impl PastePlan {
-    fn of(&self, found: &FoundFace) -> Result<Paste> {
+    /// How one face is pasted.
+    pub(crate) fn of(&self, found: &FoundFace) -> Result<Paste> {
         Ok(Paste { mask: self.mask_of(found), colour: self.colour })
     }
 }

@@ -21,8 +21,8 @@ pub struct PhotoPlan {
     pub model: PathBuf,
     /// Which faces are wanted.
     pub search: FaceSearch,
-    /// What is made of them.
-    pub style: StylePlan,
+    /// What makes characters of them.
+    pub engine: EnginePlan,
     /// How they come back into the photo.
     pub paste: PastePlan,
     /// Folder for every intermediate picture.
@@ -35,6 +35,15 @@ impl PhotoPlan {
         let all = format!("{} {engine} {:?} {:?}", env!("CARGO_PKG_VERSION"), self.search, self.paste);
         hash::sha256(all)[..16].to_owned()
     }
+}
+
+/// What makes characters of faces.
+#[derive(Clone, Debug)]
+pub enum EnginePlan {
+    /// A blended generator renders what was projected.
+    Blended(StylePlan),
+    /// A student translates: the file of one that was distilled.
+    Student(PathBuf),
 }
 
 /// How characters are made with a generator.
@@ -87,7 +96,7 @@ pub enum LatentsPlan {
     /// They are searched for; those that an earlier run kept in `folder` are found again.
     Projected {
         /// Into what, and how.
-        projector: ProjectorPlan,
+        projector: Box<ProjectorPlan>,
         /// A folder of results for each face.
         folder: PathBuf,
     },

@@ -3,8 +3,8 @@
 //! One target is one folder. It is finished when its `project.json` is there, which is written last; a run that was
 //! stopped goes on with the first target that is not finished.
 
-mod eyes;
 mod film;
+mod person;
 mod plan;
 mod projector;
 mod record;
@@ -16,8 +16,8 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail, ensure};
 
-pub use eyes::{Eyes, EyesPlan, Sight};
 pub use film::FilmKind;
+pub use person::{PERSON_MODEL, PersonPlan, Persons};
 pub use plan::{NoiseKept, ProjectPlan, ProjectorPlan, Settings};
 pub use projector::{Projector, Unreadable};
 pub use record::{LATENTS, Likeness, Projected, ProjectedTarget, Record, Tuned};

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use toonify_networks::projection::Space;
 use toonify_networks::stylegan2::Resolution;
 
-use crate::project::{EyesPlan, FilmKind};
+use crate::eyes::EyesPlan;
+use crate::project::{FilmKind, PersonPlan};
 
 /// What to project; nothing is left to ask.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct ProjectorPlan {
     pub batch: Option<usize>,
     /// Whether the search is shown as a film.
     pub film: FilmKind,
+    /// Whether, and by what, it is measured how much the result is the same person.
+    pub person: Option<PersonPlan>,
 }
 
 impl ProjectorPlan {

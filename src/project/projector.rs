@@ -13,11 +13,12 @@ use toonify_networks::stylegan2::Generator;
 
 use crate::chart::Line;
 use crate::events::{Event, Sink};
-use crate::project::record::{self, Identity, Projected, ProjectedTarget, Record};
+use crate::eyes;
+use crate::project::record::{self, Identity, Projected, ProjectedTarget, Record, Tuned};
 use crate::project::search::{self, Bench, Ending, Found, Progress};
 use crate::project::target::{Target, Task};
 use crate::project::tune::Workshop;
-use crate::project::{ProjectorPlan, Settings, eyes, film};
+use crate::project::{Persons, ProjectorPlan, Settings, film};
 use crate::render;
 use crate::store::checkpoint::CheckpointFile;
 use crate::store::folder;
@@ -53,11 +54,12 @@ impl Studio {
         let label = render::label(plan.settings.class, generator.config(), 1, sink)?;
         let eyes = eyes::open(&plan.settings.eyes, &checkpoint, sink)?;
         let statistics = WStatistics::measure(&generator, label.as_ref())?;
+        let persons = plan.person.as_ref().map(Persons::open).transpose()?;
         let encoder = match &plan.settings.encoder {
             Some(path) => Some(encoder_for(path, &generator, &file.sha256(), sink)?),
             None => None,
         };
-        Ok(Studio { checkpoint, bench: Bench { generator, statistics, eyes, label, encoder } })
+        Ok(Studio { checkpoint, bench: Bench { generator, statistics, eyes, persons, label, encoder } })
     }
 }
 
@@ -151,6 +153,8 @@ impl Session<'_> {
         let batch = self.plan.images_at_once(bench.generator.config().resolution);
         let mut progress =
             Progress::new(pending.len().div_ceil(batch) * settings.num_steps, pending.len() * settings.tune_steps);
+        let pictures = if pending.len() == 1 { "picture" } else { "pictures" };
+        sink.event(&Event::Started { what: format!("projecting {} {pictures}", pending.len()) });
         for tasks in pending.chunks(batch).take_while(|_| !self.is_stopped()) {
             let started = Instant::now();
             let targets = self.read(tasks, outcome, sink)?;
@@ -206,7 +210,7 @@ impl Session<'_> {
         record::reopen(folder)?;
         let (mut record, image) = Record::of(self.identity, target, (&found, &self.studio.bench))?;
         record::write_projection(target, &found, &image, self.plan.settings.noise)?;
-        let mut losses = vec![Line { name: "search".to_owned(), values: found.losses }];
+        let mut losses = vec![Line::by_step("search", &found.losses)];
         let (mut frames, mut ending) = (found.frames, found.ending);
         if self.plan.settings.tune_steps > 0 && ending == Ending::Whole {
             let Studio { bench, checkpoint } = self.studio;
@@ -214,8 +218,9 @@ impl Session<'_> {
             let tuned = workshop.tune(target, &found.ws, (self.plan.film, &mut frames), (progress, sink))?;
             tuned.write(folder, self.identity)?;
             ending = tuned.ending;
-            record.tuned = Some(tuned.summary());
-            losses.push(Line { name: "pivotal tuning".to_owned(), values: tuned.losses });
+            let person = bench.person_distance(target, tuned.image())?;
+            record.tuned = Some(Tuned { person, ..tuned.summary() });
+            losses.push(Line::by_step("pivotal tuning", &tuned.losses));
         }
         film::write(folder, self.plan.film, &frames, sink)?;
         record::write_chart(folder, losses)?;

@@ -9,11 +9,11 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use toonify_networks::stylegan2::Noise;
 
-use crate::chart::{Chart, Line};
+use crate::chart::{Chart, Line, Scale};
 use crate::events::{Event, Sink};
 use crate::project::search::{Bench, Found, given};
 use crate::project::target::{Target, Task};
-use crate::project::{NoiseKept, Settings};
+use crate::project::{NoiseKept, Settings, TUNED_NETWORK};
 use crate::store::{json, latents, picture};
 
 const RECORD: &str = "project.json";
@@ -65,6 +65,9 @@ pub struct Record {
     pub start: Likeness,
     /// How far `proj.png` is.
     pub reached: Likeness,
+    /// How far the person in `proj.png` is from that of the target by dlib's face recognition; below 0.6 they are one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<f64>,
     /// Pivotal tuning, if there was any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tuned: Option<Tuned>,
@@ -89,6 +92,9 @@ pub struct Tuned {
     /// How far `tuned.png` is from the target.
     #[serde(flatten)]
     pub reached: Likeness,
+    /// How far the person in `tuned.png` is from that of the target.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<f64>,
 }
 
 /// What a result must have been made of to count as this run's.
@@ -167,6 +173,7 @@ impl Record {
             steps: found.losses.len(),
             start,
             reached,
+            person: bench.person_distance(target, &image)?,
             tuned: None,
             seconds: 0.0,
         };
@@ -186,18 +193,22 @@ impl Record {
     }
 }
 
-/// Takes the mark of a finished target away before its files are replaced.
+/// Takes the mark of a finished target away before its files are replaced, and what may not be replaced: a tuned generator
+/// belongs to its search.
 ///
 /// # Errors
-/// When the record is there and cannot be removed.
+/// When a file is there and cannot be removed.
 pub fn reopen(folder: &Path) -> Result<()> {
-    let path = folder.join(RECORD);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot replace `{}`", path.display()))
+    for name in [RECORD, TUNED_NETWORK, "tuned.png"] {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot replace `{}`", path.display()));
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Writes latents and pictures of a search, in the published names.
@@ -222,10 +233,11 @@ pub fn write_projection(target: &Target, found: &Found, image: &RgbImage, noise:
 /// When the file cannot be written.
 pub fn write_chart(folder: &Path, losses: Vec<Line>) -> Result<()> {
     // A search that begins at its goal has nothing to show.
-    if !losses.iter().any(|line| line.values.iter().any(|value| *value > 0.0)) {
+    let (title, x_caption) = ("Distance from the target".to_owned(), "step".to_owned());
+    let chart = Chart { title, x_caption, scale: Scale::Logarithmic, lines: losses };
+    if !chart.can_be_shown() {
         return Ok(());
     }
-    let chart = Chart { title: "Distance from the target".to_owned(), x_caption: "step".to_owned(), lines: losses };
     picture::write(&folder.join("loss.png"), &chart.render()?.into())
 }
 

@@ -14,11 +14,12 @@ use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{Generator, Noise};
 
 use crate::events::{Event, Sink};
+use crate::eyes::Eyes;
 use crate::pixels::{self, Rounding};
 use crate::project::film::{FilmKind, Frames};
 use crate::project::record::mse;
 use crate::project::target::Target;
-use crate::project::{Eyes, Likeness, Settings};
+use crate::project::{Likeness, Persons, Settings};
 
 /// What all searches of one run need.
 pub struct Bench {
@@ -28,6 +29,8 @@ pub struct Bench {
     pub statistics: WStatistics,
     /// What makes images alike.
     pub eyes: Eyes,
+    /// Recognises people, if it can be asked.
+    pub persons: Option<Persons>,
     /// Label `[1, c_dim]` of a conditional network.
     pub label: Option<Tensor>,
     /// Gives searches a better start than the average.
@@ -52,6 +55,17 @@ impl Bench {
     /// What the networks return.
     pub(super) fn judge(&self, target: &Target, ws: &WPlus, noise: &Noise) -> Result<(Likeness, RgbImage)> {
         judge(self.eyes.perception.as_ref(), target, &self.generator.render(ws, noise)?)
+    }
+}
+
+impl Bench {
+    /// How far the person of an image is from that of the target, if that is measured and there is a face.
+    ///
+    /// # Errors
+    /// When the models fail.
+    pub(super) fn person_distance(&self, target: &Target, image: &RgbImage) -> Result<Option<f64>> {
+        let distance = self.persons.as_ref().map(|persons| persons.distance(&target.image.to_rgb8(), image));
+        Ok(distance.transpose()?.flatten())
     }
 }
 

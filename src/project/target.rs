@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use image::{DynamicImage, RgbImage, imageops};
-use toonify_align::resample::{Filter, resize};
+use image::{DynamicImage, RgbImage};
 use toonify_networks::stylegan2::GeneratorConfig;
 
 use crate::pixels;
@@ -87,7 +86,7 @@ impl Target {
     /// # Errors
     /// When it cannot be read, or the network has neither one nor three colour channels.
     pub fn read(task: &Task, config: &GeneratorConfig) -> Result<Target> {
-        let square = fitted(&task.picture()?, config.resolution.px() as u32);
+        let square = pixels::square(&task.picture()?, config.resolution.px() as u32);
         let (image, tensor) = match config.img_channels {
             1 => {
                 let gray = pixels::to_gray(&square);
@@ -100,28 +99,7 @@ impl Target {
     }
 }
 
-/// The centred square of a picture, resized with Pillow's Lanczos filter, as the published projector does it.
-fn fitted(picture: &RgbImage, side_px: u32) -> RgbImage {
-    let (width, height) = picture.dimensions();
-    let side = width.min(height);
-    let square = imageops::crop_imm(picture, (width - side) / 2, (height - side) / 2, side, side).to_image();
-    resize(&square, [side_px; 2], Filter::Lanczos)
-}
-
 /// Name of a target in messages and tables.
 pub fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use image::Rgb;
-
-    #[test]
-    fn the_middle_of_a_wide_picture_is_taken() {
-        let picture = RgbImage::from_fn(12, 4, |x, _| if (4..8).contains(&x) { Rgb([9, 8, 7]) } else { Rgb([255; 3]) });
-        assert_eq!(fitted(&picture, 4), RgbImage::from_pixel(4, 4, Rgb([9, 8, 7])));
-        assert_eq!(fitted(&RgbImage::from_pixel(1, 3, Rgb([5; 3])), 8), RgbImage::from_pixel(8, 8, Rgb([5; 3])));
-    }
 }

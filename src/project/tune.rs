@@ -105,8 +105,13 @@ impl TunedGenerator {
         picture::write(&folder.join("tuned.png"), &self.image.clone().into())
     }
 
-    /// What `project.json` says of it.
+    /// What `project.json` says of it, but for the person.
     pub fn summary(&self) -> Tuned {
-        Tuned { steps: self.losses.len(), reached: self.reached }
+        Tuned { steps: self.losses.len(), reached: self.reached, person: None }
+    }
+
+    /// What it renders.
+    pub fn image(&self) -> &RgbImage {
+        &self.image
     }
 }

@@ -6,7 +6,7 @@
 mod download;
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
@@ -48,7 +48,7 @@ impl PublishedModel {
 
 /// Where a checkpoint comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum Origin {
     /// By its name.
     Published(PublishedModel),
     /// By its address.
@@ -58,13 +58,13 @@ pub enum Source {
 }
 
 /// Understands a name, an address or a path.
-pub fn source(text: &str) -> Source {
+pub fn origin(text: &str) -> Origin {
     if let Some(model) = PUBLISHED_MODELS.into_iter().find(|model| model.name == text) {
-        return Source::Published(model);
+        return Origin::Published(model);
     }
     match text.split_once("://") {
-        Some(("http" | "https", _)) => Source::Url(text.to_owned()),
-        _ => Source::File(PathBuf::from(text)),
+        Some(("http" | "https", _)) => Origin::Url(text.to_owned()),
+        _ => Origin::File(PathBuf::from(text)),
     }
 }
 
@@ -110,29 +110,29 @@ impl ModelFolders {
         paths.filter(is_it).find(|path| path.is_file())
     }
 
-    /// Where a file that is missing should be put.
+    /// Where a file that is missing should be put: a folder of the user's that is there, or the cache.
     pub fn place_for(&self, file_name: &str) -> PathBuf {
-        self.own.first().unwrap_or(&self.cache).join(file_name)
+        self.own.iter().find(|folder| folder.is_dir()).unwrap_or(&self.cache).join(file_name)
     }
 }
 
-/// The file of a source on this machine, downloaded if it has to be.
+/// The file of an origin on this machine, downloaded if it has to be.
 ///
 /// # Errors
 /// When there is no such file, or it cannot be downloaded; the message then says where to put it.
-pub fn locate(source: &Source, folders: &ModelFolders, sink: &mut dyn Sink) -> Result<PathBuf> {
-    match source {
-        Source::File(path) => {
+pub fn locate(origin: &Origin, folders: &ModelFolders, sink: &mut dyn Sink) -> Result<PathBuf> {
+    match origin {
+        Origin::File(path) => {
             let hint = || PUBLISHED_MODELS.map(|model| model.name).join(", ");
             ensure!(path.exists(), "no such file: `{}` (published by name: {})", path.display(), hint());
             Ok(path.clone())
         }
-        Source::Url(url) => {
+        Origin::Url(url) => {
             let name = url.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
             ensure!(is_plain_name(name), "`{url}` does not end with the name of a file");
             locate_or_fetch(url, name, (folders, sink))
         }
-        Source::Published(model) => locate_or_fetch(&model.url(), model.file_name, (folders, sink)),
+        Origin::Published(model) => locate_or_fetch(&model.url(), model.file_name, (folders, sink)),
     }
 }
 
@@ -147,12 +147,10 @@ fn locate_or_fetch(url: &str, file_name: &str, (folders, sink): (&ModelFolders, 
     }
     let target = folders.cache.join(file_name);
     let downloaded = fetch(url, &target, sink).map_err(|error| {
-        let (place, cache) = (folders.place_for(file_name), &folders.cache);
-        error.context(format!(
-            "cannot download `{url}`\n  hint: download it elsewhere and put it at `{}` or into `{}`",
-            place.display(),
-            Path::display(cache)
-        ))
+        let place = folders.place_for(file_name);
+        let text =
+            format!("cannot download `{url}`\n  hint: download it elsewhere and put it at `{}`", place.display());
+        error.context(text)
     })?;
     sink.event(&Event::Note(format!("{file_name}: sha256 {}", downloaded.sha256)));
     Ok(target)

@@ -1,6 +1,8 @@
 //! The one training loop. What is learnt, and from which losses, is a [`Recipe`]; what is written down, and when, is up to a
 //! [`Watch`]; the images come from an iterator. The loop knows no files, no terminal and no clock but the profile's.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use toonify_networks::optim::Learner;
@@ -94,7 +96,8 @@ pub trait Watch<R> {
     fn after_step(&mut self, recipe: &mut R, at: Progress, log: &mut Log) -> Result<Flow>;
 }
 
-/// Trains until the plan is fulfilled or the watch says stop; each item of `steps` holds the batches of one step.
+/// Trains until the plan is fulfilled or the watch says stop; each item of `steps` holds the batches of one step. Returns
+/// how far it came, and what the watch left in the log.
 ///
 /// # Errors
 /// Those of the recipe, of the watch and of the images, which must not end before the training does.
@@ -103,7 +106,7 @@ pub fn fit<R: Recipe>(
     steps: &mut dyn Iterator<Item = Result<Vec<R::Batch>>>,
     plan: FitPlan,
     watch: &mut dyn Watch<R>,
-) -> Result<Progress> {
+) -> Result<(Progress, Log)> {
     let (mut at, mut log) = (plan.start, Log::default());
     let missing = plan.total_images.saturating_sub(at.images);
     for step in at.step..at.step + missing.div_ceil(plan.batch_size.max(1)) {
@@ -111,7 +114,7 @@ pub fn fit<R: Recipe>(
         let batches = batches.context("the training set ran out of images")??;
         for phase in recipe.schedule().at(step) {
             for batch in &batches {
-                let started = std::time::Instant::now();
+                let started = Instant::now();
                 recipe.accumulate(phase.kind, batch, &mut log)?;
                 log.profile.add(Part::Networks, started.elapsed());
             }
@@ -120,11 +123,14 @@ pub fn fit<R: Recipe>(
         }
         recipe.end_step(at, plan.batch_size, &mut log)?;
         at = Progress { step: step + 1, images: at.images + plan.batch_size };
-        if watch.after_step(recipe, at, &mut log)? == Flow::Stop {
+        let started = Instant::now();
+        let flow = watch.after_step(recipe, at, &mut log)?;
+        log.profile.add(Part::Logging, started.elapsed());
+        if flow == Flow::Stop {
             break;
         }
     }
-    Ok(at)
+    Ok((at, log))
 }
 
 #[cfg(test)]
@@ -190,7 +196,7 @@ mod tests {
     fn run(plan: FitPlan, stop: u64) -> (Mean, StopAt, Result<Progress>) {
         let (mut recipe, mut watch) = (mean(), StopAt(stop, Vec::new()));
         let mut steps = (0..50).map(|_| Ok(vec![1.0, 3.0]));
-        let end = fit(&mut recipe, &mut steps, plan, &mut watch);
+        let end = fit(&mut recipe, &mut steps, plan, &mut watch).map(|(at, _log)| at);
         (recipe, watch, end)
     }
 

@@ -1,4 +1,4 @@
-//! From what was typed to a plan in which nothing is left to ask: the options of the published trainer, with its
+//! From what was typed to settings in which nothing is left to ask: the options of the published trainer, with its
 //! defaults, its configurations, its checks in their order, and the names that it gives to run folders.
 //!
 //! Nothing here opens a file: what the training set is comes in as [`DataFacts`].
@@ -11,18 +11,20 @@ mod networks;
 pub mod options;
 mod published;
 
-use std::path::PathBuf;
+use toonify_networks::augment::AugmentSet;
 
-use toonify_networks::augment::{AugmentSet, Probability};
-use toonify_networks::stylegan2::{DiscriminatorConfig, GeneratorConfig};
-
-use crate::store::models::{self, Source};
+use crate::store::models::{self, Origin};
+use crate::train::ema::EmaConfig;
+use crate::train::pictures::published_grid;
+use crate::train::recipes::augmenter::AugmentSettings;
+use crate::train::recipes::freeze::{Freeze, Mapping};
+use crate::train::recipes::stylegan2::LossSettings;
+use crate::train::settings::{DataSettings, Settings};
 use config::Base;
 use name::Description;
-use options::{Options, Switch};
+use options::{Options, Switch, Tweaks};
 
 pub use metric::{Detector, Metric};
-pub use name::run_folder;
 pub use options::Config;
 
 /// An option that cannot be what it is; the text names it.
@@ -59,91 +61,21 @@ pub struct Resolved {
     pub description: String,
     /// Devices that the batch is divided among; here one does the work of all, one after the other.
     pub gpus: usize,
-    /// Ticks from one snapshot to the next.
-    pub snapshot_ticks: usize,
     /// What is measured at each snapshot; `None` leaves the choice to what can be measured.
     pub metrics: Option<Vec<Metric>>,
-    /// The images.
-    pub data: DataPlan,
-    /// The generator, as it is built when no checkpoint is given.
-    pub generator: GeneratorConfig,
-    /// The discriminator, likewise, and with the layers that do not learn.
-    pub discriminator: DiscriminatorConfig,
+    /// Everything that decides the result.
+    pub settings: Settings,
+    /// Images that are used, before mirroring.
+    pub images: usize,
     /// Channels times resolution, and most channels, of both networks.
     pub channels: (usize, usize),
-    /// What does not learn of the generator.
-    pub frozen: FrozenParts,
-    /// Losses and optimisers.
-    pub learning: Learning,
-    /// Thousands of images until the end.
-    pub total_kimg: usize,
-    /// Images in a step.
-    pub batch_size: usize,
-    /// Images in one round of a phase.
-    pub batch_gpu: usize,
-    /// How the probability of augmentation is set.
-    pub probability: Probability,
-    /// What augmentation does; `None` without any.
-    pub augment: Option<AugmentSet>,
-    /// Where the weights come from.
-    pub start: Start,
+    /// Where the weights come from; `None` for random ones.
+    pub origin: Option<Origin>,
     /// Threads that read images.
     pub workers: usize,
 }
 
-/// Which images of a set are used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DataPlan {
-    /// Folder or zip.
-    pub path: PathBuf,
-    /// Side of the images in pixels.
-    pub resolution: usize,
-    /// Images used, before mirroring.
-    pub max_size: usize,
-    /// Where the choice of a part of the set starts; `None` uses all.
-    pub subset_seed: Option<u32>,
-    /// Whether the networks see labels.
-    pub labels: Switch,
-    /// Whether every image is also seen in a mirror.
-    pub mirror: Switch,
-}
-
-/// What of the generator does not learn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FrozenParts {
-    /// Blocks of the synthesis network, from 4 px upwards.
-    pub generator_blocks: usize,
-    /// Whether the mapping network stays as it is.
-    pub mapping: Switch,
-}
-
-/// Losses and optimisers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Learning {
-    /// Learning rate of both networks, before lazy regularisation.
-    pub rate: f64,
-    /// Weight of R1.
-    pub gamma: f64,
-    /// Weight of path length regularisation.
-    pub path_length_weight: f64,
-    /// Probability that a batch mixes styles.
-    pub style_mixing: f64,
-    /// Thousands of images after which the averaged generator has forgotten half.
-    pub ema_kimg: f64,
-    /// At the start that is at most this share of the images seen so far.
-    pub ema_rampup: Option<f64>,
-}
-
-/// Where the weights come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// Random numbers.
-    Fresh,
-    /// A checkpoint.
-    From(Source),
-}
-
-/// Turns options into a plan. The training set is looked at by `data` when the options before it are sound.
+/// Turns options into decisions. The training set is looked at by `data` when the options before it are sound.
 ///
 /// # Errors
 /// The published text for the first option that cannot be what it is.
@@ -153,75 +85,68 @@ pub fn resolve(
 ) -> Result<Resolved, PlanError> {
     let gpus = usize::try_from(options.gpus).unwrap_or(0);
     require(gpus.is_power_of_two(), "--gpus must be a power of two")?;
-    let snapshot_ticks = at_least_1(options.snap, "--snap must be at least 1")?;
+    let snapshot_ticks = at_least_1(options.snap, "--snap must be at least 1")? as u64;
     let metrics = options.metrics.as_deref().map(metric::parse).transpose()?;
     let facts = data().map_err(|error| PlanError(format!("--data: {error:#}")))?;
     let mut description = Description::new(&facts.name);
-    let data = data_plan(options, &facts, &mut description)?;
+    let data = data_settings(options, &facts, &mut description)?;
     description.config(options.config, gpus);
     let mut base = Base::new(options.config, facts.resolution, gpus);
     overrides(options, (&mut base, gpus), &mut description)?;
-    let (mut probability, augment) = augmentation::resolve(&options.augment, &mut description)?;
-    let start = start(options.resume.as_deref(), &mut description);
-    if let Start::From(_) = start {
+    let (mut probability, set) = augmentation::resolve(&options.augment, &mut description)?;
+    let origin = origin(options.resume.as_deref(), &mut description);
+    if origin.is_some() {
         augmentation::hurry(&mut probability);
         base.ema_rampup = None;
     }
-    let frozen = frozen(options, &mut description)?;
+    let freeze = freeze(options, &mut description)?;
     let workers = at_least_1(options.machine.workers, "--workers must be at least 1")?;
-    widths(options, &mut base, &mut description)?;
+    tweak(&options.tweaks, &mut base, &mut description)?;
     let (generator, discriminator) = networks::configs(options, &base, &facts)?;
-    Ok(Resolved {
-        options: options.clone(),
-        description: description.finish(),
-        gpus,
-        snapshot_ticks,
-        metrics,
+    let images = data.subset.unwrap_or(facts.images);
+    let settings = Settings {
         data,
         generator,
         discriminator,
-        channels: (base.channel_base, base.channel_max),
-        frozen,
-        learning: base.learning(),
-        total_kimg: base.kimg,
-        batch_size: base.batch_size,
-        batch_gpu: base.batch_gpu,
-        probability,
-        augment,
-        start,
-        workers,
-    })
+        loss: loss(&base, freeze),
+        augment: AugmentSettings { set: set.unwrap_or(AugmentSet::NONE), probability },
+        batch_size: base.batch_size as u64,
+        batch_gpu: base.batch_gpu as u64,
+        total_kimg: base.kimg as u64,
+        snapshot_ticks,
+        grid: options.tweaks.grid.unwrap_or_else(|| published_grid(facts.resolution)),
+        seed: options.seed,
+    };
+    let channels = (base.channel_base, base.channel_max);
+    let (options, description) = (options.clone(), description.finish());
+    Ok(Resolved { options, description, gpus, metrics, settings, images, channels, origin, workers })
 }
 
 fn at_least_1(number: i64, text: &str) -> Result<usize, PlanError> {
     usize::try_from(number).ok().filter(|&number| number >= 1).ok_or_else(|| PlanError(text.to_owned()))
 }
 
-fn data_plan(options: &Options, facts: &DataFacts, description: &mut Description) -> Result<DataPlan, PlanError> {
-    if options.cond == Switch::On {
+fn data_settings(
+    options: &Options,
+    facts: &DataFacts,
+    description: &mut Description,
+) -> Result<DataSettings, PlanError> {
+    if options.cond.is_on() {
         require(facts.label_dim > 0, "--cond=True requires labels specified in dataset.json")?;
         description.add("cond");
     }
-    let mut plan = DataPlan {
-        path: options.data.clone(),
-        resolution: facts.resolution,
-        max_size: facts.images,
-        subset_seed: None,
-        labels: options.cond,
-        mirror: options.mirror,
-    };
-    if let Some(subset) = options.subset {
-        let size = usize::try_from(subset).ok().filter(|size| (1..=facts.images).contains(size));
+    let mut subset = None;
+    if let Some(size) = options.subset {
+        let size = usize::try_from(size).ok().filter(|size| (1..=facts.images).contains(size));
         let size = size.ok_or_else(|| PlanError(format!("--subset must be between 1 and {}", facts.images)))?;
         description.add(&format!("subset{size}"));
-        if size < facts.images {
-            plan = DataPlan { max_size: size, subset_seed: Some(options.seed), ..plan };
-        }
+        subset = Some(size).filter(|&size| size < facts.images);
     }
-    if options.mirror == Switch::On {
+    if options.mirror.is_on() {
         description.add("mirror");
     }
-    Ok(plan)
+    let (mirror, labels) = (options.mirror.is_on(), options.cond.is_on());
+    Ok(DataSettings { path: options.data.clone(), mirror, labels, subset })
 }
 
 /// What was typed instead of numbers of the configuration.
@@ -249,35 +174,21 @@ fn overrides(
     Ok(())
 }
 
-fn widths(options: &Options, base: &mut Base, description: &mut Description) -> Result<(), PlanError> {
-    let options::Widths { base: channel_base, max: channel_max } = options.widths;
-    require(channel_max != Some(0), "--channel-max must be at least 1")?;
-    if let Some(channel_base) = channel_base {
-        base.channel_base = channel_base;
-        description.add(&format!("cbase{channel_base}"));
-    }
-    if let Some(channel_max) = channel_max {
-        base.channel_max = channel_max;
-        description.add(&format!("cmax{channel_max}"));
-    }
-    Ok(())
-}
-
-fn start(resume: Option<&str>, description: &mut Description) -> Start {
-    let Some(resume) = resume else { return Start::Fresh };
+fn origin(resume: Option<&str>, description: &mut Description) -> Option<Origin> {
+    let resume = resume?;
     if resume == "noresume" {
         description.add(resume);
-        return Start::Fresh;
+        return None;
     }
-    let source = models::source(resume);
-    description.add(&match &source {
-        Source::Published(model) => format!("resume{}", model.name),
-        Source::Url(_) | Source::File(_) => "resumecustom".to_owned(),
+    let origin = models::origin(resume);
+    description.add(&match &origin {
+        Origin::Published(model) => format!("resume{}", model.name),
+        Origin::Url(_) | Origin::File(_) => "resumecustom".to_owned(),
     });
-    Start::From(source)
+    Some(origin)
 }
 
-fn frozen(options: &Options, description: &mut Description) -> Result<FrozenParts, PlanError> {
+fn freeze(options: &Options, description: &mut Description) -> Result<Freeze, PlanError> {
     if let Some(freezed) = options.freezed {
         require(freezed >= 0, "--freezed must be non-negative")?;
         description.add(&format!("freezed{freezed}"));
@@ -287,8 +198,59 @@ fn frozen(options: &Options, description: &mut Description) -> Result<FrozenPart
     if options.freezeg.is_some() {
         description.add(&format!("freezeg{blocks}"));
     }
-    if options.freeze_mapping == Switch::On {
+    let mapping = match options.freeze_mapping {
+        Switch::Off => Mapping::Learns,
+        Switch::On => Mapping::Frozen,
+    };
+    if mapping == Mapping::Frozen {
         description.add("freezemapping");
     }
-    Ok(FrozenParts { generator_blocks, mapping: options.freeze_mapping })
+    Ok(Freeze { generator_blocks, mapping })
+}
+
+/// What only ours lets one change, last in the name.
+fn tweak(tweaks: &Tweaks, base: &mut Base, description: &mut Description) -> Result<(), PlanError> {
+    let Tweaks { channel_base, channel_max, latent, map_layers, rate, ema_kimg, batch_gpu, grid: _ } = *tweaks;
+    let counts = [
+        ("cbase", channel_base, &mut base.channel_base),
+        ("cmax", channel_max, &mut base.channel_max),
+        ("latent", latent, &mut base.latent_dim),
+        ("map", map_layers, &mut base.mapping_layers),
+    ];
+    for (name, typed, value) in counts {
+        if let Some(typed) = typed {
+            description.add(&format!("{name}{typed}"));
+            *value = typed;
+        }
+    }
+    for (name, typed, value) in [("lr", rate, &mut base.rate), ("ema", ema_kimg, &mut base.ema_kimg)] {
+        if let Some(typed) = typed {
+            require(typed >= 0.0 && typed.is_finite(), format!("--{name} must be non-negative"))?;
+            description.number(name, typed);
+            *value = typed;
+        }
+    }
+    base.batch_gpu = batch_gpu.unwrap_or(base.batch_gpu);
+    Ok(())
+}
+
+/// Path lengths are measured on so small a part of a batch, and regularisation is so lazy (Karras et al. 2020,
+/// "Analyzing and Improving the Image Quality of StyleGAN", section 3 and appendix B).
+const PATH_LENGTH_SHRINK: usize = 2;
+const GENERATOR_INTERVAL: u64 = 4;
+const DISCRIMINATOR_INTERVAL: u64 = 16;
+
+fn loss(base: &Base, freeze: Freeze) -> LossSettings {
+    let (path_length_weight, style_mixing) = base.regularisers();
+    LossSettings {
+        learning_rate: base.rate,
+        gamma: base.gamma,
+        style_mixing,
+        path_length_weight,
+        path_length_shrink: PATH_LENGTH_SHRINK,
+        generator_interval: GENERATOR_INTERVAL,
+        discriminator_interval: DISCRIMINATOR_INTERVAL,
+        ema: EmaConfig { half_life_kimg: base.ema_kimg, rampup: base.ema_rampup },
+        freeze,
+    }
 }

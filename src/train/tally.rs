@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use candle_core::{DType, Tensor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Numbers of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,9 +12,16 @@ pub struct Sums {
     /// How many.
     pub num: u64,
     /// Their sum.
+    #[serde(deserialize_with = "number_or_nan")]
     pub sum: f64,
     /// The sum of their squares.
+    #[serde(deserialize_with = "number_or_nan")]
     pub squares: f64,
+}
+
+/// JSON has no word for what is not a number and says `null`.
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl Sums {
@@ -61,6 +68,14 @@ impl Tally {
         self.0.entry(name.to_owned()).or_default().add(value);
     }
 
+    /// Adds everything that another tally holds.
+    pub fn merge(&mut self, other: Tally) {
+        for (name, more) in other.0 {
+            let sums = self.0.entry(name).or_default();
+            *sums = Sums { num: sums.num + more.num, sum: sums.sum + more.sum, squares: sums.squares + more.squares };
+        }
+    }
+
     /// The numbers of one kind.
     pub fn get(&self, name: &str) -> Sums {
         self.0.get(name).copied().unwrap_or_default()
@@ -92,5 +107,9 @@ mod tests {
         assert_eq!((sums.num, sums.mean(), sums.std()), (4, Some(3.0), Some(3.5f64.sqrt())));
         tally.add("b", f64::NAN);
         assert!(tally.mean("b").is_some_and(f64::is_nan));
+        let read: Tally = serde_json::from_str(&serde_json::to_string(&tally).unwrap()).unwrap();
+        assert!(read.get("a") == sums && read.mean("b").is_some_and(f64::is_nan));
+        tally.merge(read);
+        assert_eq!((tally.get("a").num, tally.mean("a")), (8, Some(3.0)));
     }
 }

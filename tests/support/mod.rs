@@ -125,6 +125,28 @@ fn draw_face(photo: &mut RgbImage, centre: [f64; 2], scale: f64) {
     ellipse([0.0, 46.0], [22.0, 2.0], [90, 40, 40], 0.3);
 }
 
+/// Runs a command, sends it Ctrl-C once it has said `words`, and gives what it said in all.
+#[cfg(unix)]
+pub fn interrupt_after(words: &str, args: &[&str]) -> Output {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
+    let mut child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut said = String::new();
+    while !said.contains(words) {
+        assert!(stderr.read_line(&mut said).expect("UTF-8") > 0, "it ended without saying `{words}`: {said}");
+    }
+    // What was announced begins.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(signal(&child, "INT"), "it ended too early: {said}");
+    stderr.read_to_string(&mut said).expect("UTF-8");
+    let mut output = child.wait_with_output().expect("it ends");
+    output.stderr = said.into_bytes();
+    output
+}
+
 /// Sends a signal to a running command; false when it has ended already.
 #[cfg(unix)]
 pub fn signal(child: &std::process::Child, name: &str) -> bool {

@@ -6,6 +6,8 @@
 pub mod activation;
 pub mod arithmetic;
 pub mod bias_act;
+pub(crate) mod blocked;
+pub(crate) mod channels;
 pub mod conv;
 pub mod filter;
 pub mod half_precision;
@@ -19,6 +21,7 @@ pub(crate) mod real;
 pub mod resample_conv;
 pub(crate) mod softplus;
 pub mod upfirdn2d;
+pub mod vector;
 
 pub use activation::Activation;
 pub use arithmetic::Arithmetic;

@@ -1,12 +1,13 @@
 //! A student as a file: safetensors with configuration and history as JSON in the metadata, marked `kind = student`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use half::f16;
+use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
 
 use crate::checkpoint::write::{ExportError, Precision};
 use crate::checkpoint::{ImportError, safetensors as ours};
@@ -53,27 +54,44 @@ pub struct StudentHistory {
 /// # Errors
 /// [`ExportError::Unwritable`] when a number is too large for half precision.
 pub fn write_student(file: &StudentFile, precision: Precision) -> std::result::Result<Vec<u8>, ExportError> {
-    let mut metadata = HashMap::from([
-        (ours::VERSION_KEY.to_owned(), ours::VERSION.to_owned()),
-        (ours::KIND_KEY.to_owned(), KIND.to_owned()),
-        (CONFIG_KEY.to_owned(), serde_json::to_string(&file.config)?),
-        (HISTORY_KEY.to_owned(), serde_json::to_string(&file.history)?),
+    let mut metadata = Map::from_iter([
+        (ours::VERSION_KEY.to_owned(), Json::from(ours::VERSION)),
+        (ours::KIND_KEY.to_owned(), Json::from(KIND)),
+        (CONFIG_KEY.to_owned(), Json::from(serde_json::to_string(&file.config)?)),
+        (HISTORY_KEY.to_owned(), Json::from(serde_json::to_string(&file.history)?)),
     ]);
     let mut tensors = BTreeMap::new();
     collect(STUDENT, &file.weights, precision, &mut tensors)?;
     if let Some((config, weights)) = &file.discriminator {
-        metadata.insert(PATCH_KEY.to_owned(), serde_json::to_string(config)?);
+        metadata.insert(PATCH_KEY.to_owned(), Json::from(serde_json::to_string(config)?));
         collect(PATCH, weights, precision, &mut tensors)?;
     }
+    assemble(metadata, &tensors, precision)
+}
+
+/// The header, filled up with spaces to a multiple of eight bytes, and the tensors. In the order of their names, so that
+/// equal students are equal files; the library's own writer leaves the order of the metadata to chance.
+fn assemble(
+    metadata: Map<String, Json>,
+    tensors: &Encoded,
+    precision: Precision,
+) -> std::result::Result<Vec<u8>, ExportError> {
     let dtype = match precision {
-        Precision::Single => Dtype::F32,
-        Precision::Half => Dtype::F16,
+        Precision::Single => "F32",
+        Precision::Half => "F16",
     };
-    let views = tensors.iter().map(|(name, (shape, bytes))| {
-        let view = TensorView::new(dtype, shape.clone(), bytes).expect("the bytes were made for this shape");
-        (name.clone(), view)
-    });
-    serialize(views, Some(metadata)).map_err(|error| ExportError::Io(std::io::Error::other(error)))
+    let (mut entries, mut begin) = (Map::from_iter([("__metadata__".to_owned(), Json::Object(metadata))]), 0);
+    for (name, (shape, bytes)) in tensors {
+        let end = begin + bytes.len();
+        entries.insert(name.clone(), json!({ "dtype": dtype, "shape": shape, "data_offsets": [begin, end] }));
+        begin = end;
+    }
+    let mut header = serde_json::to_vec(&entries)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header);
+    tensors.values().for_each(|(_, bytes)| file.extend(bytes));
+    Ok(file)
 }
 
 /// Shape and bytes of tensors by name.

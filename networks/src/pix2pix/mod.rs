@@ -12,6 +12,7 @@ pub mod generator;
 mod init;
 pub mod layer;
 pub mod steps;
+pub mod swift;
 
 pub use config::{BlockKind, MULTIPLE, PatchConfig, Preset, StudentConfig};
 pub use discriminator::{PatchDiscriminator, PatchOpinion};
@@ -19,3 +20,4 @@ pub use file::{StudentFile, StudentHistory, is_student, read_student, write_stud
 pub use generator::Student;
 pub use layer::{Half, PatchLayer, StudentLayer, Unit};
 pub use steps::{Conv, Op, Step, Value};
+pub use swift::Swift;

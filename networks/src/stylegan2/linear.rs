@@ -30,6 +30,11 @@ impl FullyConnected {
         Ok(FullyConnected { weight, bias, lr_multiplier, act: BiasAct::new(activation) })
     }
 
+    /// Weight and bias.
+    pub(crate) fn parameters(&self) -> [&Dual; 2] {
+        [&self.weight, &self.bias]
+    }
+
     pub(crate) fn forward(&self, x: &Dual) -> Result<Dual> {
         let (_outputs, inputs) = self.weight.dims2()?;
         let y = x.matmul(&self.weight.t()?)?.scale(self.lr_multiplier / (inputs as f64).sqrt())?; // [N, O]

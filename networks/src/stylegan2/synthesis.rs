@@ -3,6 +3,8 @@
 //! Modulation is unfused: the style scales a layer's input and the demodulation its output, so that all images of a batch
 //! share the weights.
 
+mod rendering;
+
 use candle_core::Device;
 use candle_nn::VarBuilder;
 
@@ -356,6 +358,9 @@ impl Synthesis {
     /// # Errors
     /// [`Error::Value`] when `noise` does not have an image for every convolution.
     pub fn forward(&self, ws: &Dual, noise: &Noise) -> Result<Dual> {
+        if let Some(image) = self.render(ws, noise)? {
+            return Ok(image);
+        }
         let mut features = None;
         for block in &self.blocks {
             features = Some(block.forward(features, ws, noise)?);

@@ -190,15 +190,23 @@ proptest! {
         (up, down) in prop_oneof![Just((1, 1)), Just((2, 1)), Just((1, 2))],
         kernel in prop_oneof![Just(1usize), Just(3usize)],
         demodulated in any::<bool>(),
+        shared_noise in any::<bool>(),
         seed: u32,
     ) {
         let mut random = RandomState::new(seed);
         let filter = Filter::new(&[1.0, 3.0, 3.0, 1.0])?;
         let demodulate = if demodulated { Demodulation::On } else { Demodulation::Off };
         let orientation = if up > 1 { Orientation::Convolution } else { Orientation::Correlation };
-        let spec = ModulatedConv { up, down, padding: kernel / 2, demodulate, orientation, filter: &filter, noise: None };
+        let noisy = |duals: &[Dual]| {
+            let noise = duals.get(3);
+            let spec = ModulatedConv { up, down, padding: kernel / 2, demodulate, orientation, filter: &filter, noise };
+            modulated_conv2d(&duals[0], &duals[1], &duals[2], &spec)
+        };
         let shapes: [&[usize]; 3] = [&[2, 3, 4, 5], &[2, 3, kernel, kernel], &[2, 3]];
-        check_derivatives(&mut random, &shapes, |duals| modulated_conv2d(&duals[0], &duals[1], &duals[2], &spec))?;
+        let arguments: Vec<Dual> = shapes.iter().map(|shape| draw(&mut random, shape).map(Dual::from)).collect::<Result<_>>()?;
+        let (_, _, h, w) = noisy(&arguments)?.dims4()?;
+        let noise = [if shared_noise { 1 } else { 2 }, 1, h, w];
+        check_derivatives(&mut random, &[shapes[0], shapes[1], shapes[2], &noise], noisy)?;
     }
 
     #[test]

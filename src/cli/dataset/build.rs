@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
+use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::{Misuse, OutputArgs};
 use crate::dataset::build::{self, Bad, BuildPlan, Built};
 use crate::dataset::picture::Channels;
@@ -122,7 +123,8 @@ impl BuildArgs {
 
     pub(crate) fn run(mut self) -> Result<()> {
         let output = std::mem::take(&mut self.output);
-        let built = build::run(&self.plan()?, &mut output.sink())?;
+        let (mut sink, plan) = (output.sink(), self.plan()?);
+        let built = build::run(&plan, &stop_at_ctrl_c(&mut sink), &mut sink)?;
         output.print(&built, [line(&built)])
     }
 }

@@ -1,23 +1,23 @@
 //! The options of `toonify train` as they are typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use toonify_networks::augment::AugmentSet;
 
-use crate::cli::suggest;
+use crate::cli::{Misuse, suggest};
 use crate::train::plan::Config;
-use crate::train::plan::options::{AugmentMode, AugmentOptions, MachineOptions, Options, Switch, Widths};
+use crate::train::plan::options::{AugmentMode, AugmentOptions, MachineOptions, Options, Switch, Tweaks};
 
 /// The published options with their published defaults, and ours. Numbers are checked against each other by the plan.
 #[derive(Debug, Args)]
 pub(super) struct TrainOptions {
-    /// Folder in which the run gets a folder of its own
+    /// Folder of all runs; each run gets a numbered folder in it
     #[arg(long, value_name = "DIR")]
-    outdir: PathBuf,
-    /// Training set: a zip or a folder, as `toonify dataset build` makes it
+    outdir: Option<PathBuf>,
+    /// Training set: a zip or a folder, see `toonify dataset build`
     #[arg(long, value_name = "FILE|DIR")]
-    data: PathBuf,
+    data: Option<PathBuf>,
     /// Devices that a batch is divided among; on one machine one after the other
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     gpus: i64,
@@ -71,12 +71,36 @@ struct BaseArgs {
     /// Images in a step
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch: Option<i64>,
-    /// Channels times resolution: 16384 or 32768 in published networks
+    #[command(flatten)]
+    tweaks: TweakArgs,
+}
+
+#[derive(Debug, Args)]
+struct TweakArgs {
+    /// Images at once; less memory, the same step
     #[arg(long, value_name = "N")]
-    channel_base: Option<usize>,
-    /// Most channels anywhere: 512 in published networks
+    batch_gpu: Option<usize>,
+    /// Learning rate of both networks
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    lr: Option<f64>,
+    /// Half-life of the averaged generator in thousands of images
+    #[arg(long, value_name = "KIMG", allow_negative_numbers = true)]
+    ema: Option<f64>,
+    /// Channels at resolution r: N / r … (16384 or 32768 in published networks)
     #[arg(long, value_name = "N")]
-    channel_max: Option<usize>,
+    cbase: Option<usize>,
+    /// … but at most so many (512 in published networks)
+    #[arg(long, value_name = "N")]
+    cmax: Option<usize>,
+    /// Length of z and w (512 in published networks)
+    #[arg(long, value_name = "N")]
+    latent: Option<usize>,
+    /// Layers of the mapping network
+    #[arg(long, value_name = "N")]
+    map_layers: Option<usize>,
+    /// Columns and rows of the pictures [default: as many as fill a large screen]
+    #[arg(long, value_name = "COLSxROWS", value_parser = columns_and_rows)]
+    grid: Option<(usize, usize)>,
 }
 
 #[derive(Debug, Args)]
@@ -100,8 +124,9 @@ struct AugmentArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Transfer learning")]
 struct TransferArgs {
-    /// Begin with a checkpoint: ffhq256, ffhq512, ffhq1024, celebahq256, lsundog256, a file or an address
-    #[arg(long, value_name = "MODEL")]
+    /// Begin with a checkpoint: ffhq256, ffhq512, ffhq1024, celebahq256, lsundog256, a file or an address;
+    /// or go on with the run in a folder
+    #[arg(long, value_name = "MODEL|RUN_FOLDER")]
     resume: Option<String>,
     /// Layers of the discriminator, from the image inwards, that do not learn
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -129,40 +154,73 @@ struct MachineArgs {
     /// Accepted and written down; changes nothing here
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = switch)]
     allow_tf32: Switch,
-    /// Threads that read images
+    /// Accepted and written down; images are read by all threads here
     #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true)]
     workers: i64,
 }
 
-impl From<TrainOptions> for Options {
-    fn from(typed: TrainOptions) -> Self {
-        let TrainOptions { outdir, data, gpus, snap, metrics, seed, data_options, base, augment, transfer, machine } =
-            typed;
-        let AugmentArgs { mode, p, target, set } = augment;
-        let MachineArgs { fp32, nhwc, nobench, allow_tf32, workers } = machine;
-        Options {
-            outdir,
-            gpus,
-            snap,
-            metrics,
-            seed,
-            data,
-            cond: data_options.cond,
-            subset: data_options.subset,
-            mirror: data_options.mirror,
-            config: base.config,
-            gamma: base.gamma,
-            kimg: base.kimg,
-            batch: base.batch,
-            widths: Widths { base: base.channel_base, max: base.channel_max },
-            augment: AugmentOptions { mode, p, target, set },
-            resume: transfer.resume,
-            freezed: transfer.freezed,
-            freezeg: transfer.freezeg,
-            freeze_mapping: transfer.freeze_mapping,
-            machine: MachineOptions { fp32, nhwc, nobench, allow_tf32, workers },
-        }
+impl TrainOptions {
+    /// The folder of a run that `--resume` names.
+    pub(super) fn run_to_go_on_with(&self) -> Option<PathBuf> {
+        self.transfer.resume.as_ref().map(PathBuf::from).filter(|path| path.is_dir())
     }
+
+    /// `--kimg`
+    pub(super) fn kimg(&self) -> Option<i64> {
+        self.base.kimg
+    }
+
+    /// `--data`
+    pub(super) fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+}
+
+impl TryFrom<TrainOptions> for Options {
+    type Error = Misuse;
+
+    fn try_from(typed: TrainOptions) -> Result<Self, Misuse> {
+        let missing =
+            |option: &str| Misuse(format!("{option} is missing; only going on with --resume RUN_FOLDER does without"));
+        let AugmentArgs { mode, p, target, set } = typed.augment;
+        let MachineArgs { fp32, nhwc, nobench, allow_tf32, workers } = typed.machine;
+        let BaseArgs { config, gamma, kimg, batch, tweaks } = typed.base;
+        Ok(Options {
+            outdir: typed.outdir.ok_or_else(|| missing("--outdir"))?,
+            gpus: typed.gpus,
+            snap: typed.snap,
+            metrics: typed.metrics,
+            seed: typed.seed,
+            data: typed.data.ok_or_else(|| missing("--data"))?,
+            cond: typed.data_options.cond,
+            subset: typed.data_options.subset,
+            mirror: typed.data_options.mirror,
+            config,
+            gamma,
+            kimg,
+            batch,
+            tweaks: tweaks.into(),
+            augment: AugmentOptions { mode, p, target, set },
+            resume: typed.transfer.resume,
+            freezed: typed.transfer.freezed,
+            freezeg: typed.transfer.freezeg,
+            freeze_mapping: typed.transfer.freeze_mapping,
+            machine: MachineOptions { fp32, nhwc, nobench, allow_tf32, workers },
+        })
+    }
+}
+
+impl From<TweakArgs> for Tweaks {
+    fn from(typed: TweakArgs) -> Self {
+        let TweakArgs { batch_gpu, lr, ema, cbase, cmax, latent, map_layers, grid } = typed;
+        let (channel_base, channel_max) = (cbase, cmax);
+        Tweaks { channel_base, channel_max, latent, map_layers, rate: lr, ema_kimg: ema, batch_gpu, grid }
+    }
+}
+
+fn columns_and_rows(text: &str) -> Result<(usize, usize), String> {
+    let pair = text.split_once('x').and_then(|(columns, rows)| Some((columns.parse().ok()?, rows.parse().ok()?)));
+    pair.ok_or_else(|| "expected two numbers, such as 8x4".to_owned())
 }
 
 /// The spellings that the published trainer takes.

@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest, Sha256};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 use crate::events::{Event, Sink};
-use crate::store::atomic;
+use crate::store::{atomic, hash};
 
 /// A file that has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +47,7 @@ pub fn fetch(url: &str, target: &Path, sink: &mut dyn Sink) -> Result<Downloaded
     if let Some(total) = total {
         ensure!(written == total, "cut off after {written} of {total} bytes; the next attempt goes on from there");
     }
-    let sha256 = sha256_of(&part.path)?;
+    let sha256 = hash::sha256_of_file(&part.path)?;
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
     atomic::write(beside(target, ".sha256"), format!("{sha256}  {name}\n").as_bytes())?;
     fs::rename(&part.path, target).with_context(|| format!("cannot write `{}`", target.display()))?;
@@ -160,16 +159,5 @@ fn report(written: u64, total: Option<u64>, sink: &mut dyn Sink) {
     if let Some(total) = total {
         let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
         sink.event(&Event::Progress { done: megabytes(written), total: megabytes(total), unit: "MB" });
-    }
-}
-
-fn sha256_of(path: &Path) -> Result<String> {
-    let mut file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let (mut digest, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
-    loop {
-        match file.read(&mut chunk).with_context(|| format!("cannot read `{}`", path.display()))? {
-            0 => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            count => digest.update(&chunk[..count]),
-        }
     }
 }

@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use std::path::Path;
+
 use super::*;
 use crate::events::{Recording, Silent};
 
@@ -158,17 +160,21 @@ fn without_a_connection_the_error_says_where_to_put_the_file() {
     let root = tempfile::tempdir().unwrap();
     // Nobody listens on a port that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let source = source(&format!("http://127.0.0.1:{port}/a/net.pkl?download=1"));
-    let error = format!("{:#}", locate(&source, &folders(root.path()), &mut Silent).unwrap_err());
-    for words in ["models/net.pkl", "cache", "no connection", "cannot download"] {
-        assert!(error.contains(words), "{error}");
+    let origin = origin(&format!("http://127.0.0.1:{port}/a/net.pkl?download=1"));
+    for place in ["cache/net.pkl", "models/net.pkl"] {
+        let error = format!("{:#}", locate(&origin, &folders(root.path()), &mut Silent).unwrap_err());
+        for words in [place, "no connection", "cannot download"] {
+            assert!(error.contains(words), "{error}");
+        }
+        // A folder of the user's that is there is the better place.
+        std::fs::create_dir_all(root.path().join("models")).unwrap();
     }
 }
 
 #[test]
 fn a_named_model_is_found_in_every_place() {
     let root = tempfile::tempdir().unwrap();
-    let Source::Published(model) = source("celebahq256") else { panic!("a published model") };
+    let Origin::Published(model) = origin("celebahq256") else { panic!("a published model") };
     assert!(model.url().ends_with("/celebahq-res256-mirror-paper256-kimg100000-ada-target0.5.pkl"));
     let hash = "0123456789abcdef0123456789abcdef";
     for place in [
@@ -179,18 +185,18 @@ fn a_named_model_is_found_in_every_place() {
         let path = root.path().join(place);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, "").unwrap();
-        assert_eq!(locate(&source("celebahq256"), &folders(root.path()), &mut Silent).unwrap(), path);
+        assert_eq!(locate(&origin("celebahq256"), &folders(root.path()), &mut Silent).unwrap(), path);
     }
 }
 
 #[test]
 fn names_addresses_and_paths_are_told_apart() {
-    assert_eq!(source("https://x/y.pkl"), Source::Url("https://x/y.pkl".into()));
-    assert_eq!(source("ffhq255"), Source::File("ffhq255".into()));
-    assert_eq!(source("file://x"), Source::File("file://x".into()));
-    let error = locate(&source("ffhq255"), &folders(Path::new("none")), &mut Silent).unwrap_err().to_string();
+    assert_eq!(origin("https://x/y.pkl"), Origin::Url("https://x/y.pkl".into()));
+    assert_eq!(origin("ffhq255"), Origin::File("ffhq255".into()));
+    assert_eq!(origin("file://x"), Origin::File("file://x".into()));
+    let error = locate(&origin("ffhq255"), &folders(Path::new("none")), &mut Silent).unwrap_err().to_string();
     assert!(error.contains("no such file: `ffhq255`") && error.contains("ffhq256"), "{error}");
     for url in ["http://x/", "http://x/a/..", "http://x/a/?b=c.pkl"] {
-        assert!(locate(&source(url), &folders(Path::new("none")), &mut Silent).is_err(), "{url}");
+        assert!(locate(&origin(url), &folders(Path::new("none")), &mut Silent).is_err(), "{url}");
     }
 }

@@ -1,7 +1,6 @@
 //! The published configurations (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data",
 //! appendix D and figure 24).
 
-use crate::train::plan::Learning;
 use crate::train::plan::options::Config;
 
 /// Numbers that a configuration fixes and options may change.
@@ -19,6 +18,7 @@ pub(super) struct Base {
     pub ema_kimg: f64,
     pub ema_rampup: Option<f64>,
     pub mapping_layers: usize,
+    pub latent_dim: usize,
 }
 
 /// A configuration for a fixed resolution and number of devices.
@@ -37,6 +37,8 @@ struct Row {
 
 /// Most channels anywhere.
 const CHANNEL_MAX: usize = 512;
+/// Length of z and w.
+const LATENT_DIM: usize = 512;
 /// Channels times resolution.
 const WIDE: usize = 32768;
 const NARROW: usize = 16384;
@@ -89,17 +91,16 @@ impl Base {
             ema_kimg: row.ema_kimg,
             ema_rampup: row.ema_rampup,
             mapping_layers: row.mapping_layers,
+            latent_dim: LATENT_DIM,
         }
     }
 
-    /// Losses and optimisers; the small images of CIFAR-10 are learnt without path lengths and style mixing.
-    pub fn learning(&self) -> Learning {
-        let (path_length_weight, style_mixing) = match self.config {
+    /// Weight of path length regularisation, and probability of style mixing; the small images of CIFAR-10 do without.
+    pub fn regularisers(&self) -> (f64, f64) {
+        match self.config {
             Config::Cifar => (0.0, 0.0),
             Config::Auto | Config::Stylegan2 | Config::Paper256 | Config::Paper512 | Config::Paper1024 => (2.0, 0.9),
-        };
-        let Base { rate, gamma, ema_kimg, ema_rampup, .. } = *self;
-        Learning { rate, gamma, path_length_weight, style_mixing, ema_kimg, ema_rampup }
+        }
     }
 }
 

@@ -1,8 +1,5 @@
 //! What a run is called: everything that was chosen, in a line.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result};
 use toonify_networks::augment::AugmentSet;
 
 use crate::train::plan::options::Config;
@@ -62,33 +59,6 @@ fn without_zeros(number: &str) -> &str {
     if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
-/// The folder of a new run in `outdir`: `00000-<description>`, numbered after the runs that are there.
-///
-/// # Errors
-/// When `outdir` exists but cannot be listed.
-pub fn run_folder(outdir: &Path, description: &str) -> Result<PathBuf> {
-    let number = match outdir.try_exists() {
-        Ok(false) => 0,
-        _ => next_number(outdir).with_context(|| format!("cannot list `{}`", outdir.display()))?,
-    };
-    Ok(outdir.join(format!("{number:05}-{description}")))
-}
-
-fn next_number(outdir: &Path) -> std::io::Result<u64> {
-    let mut next = 0;
-    for entry in std::fs::read_dir(outdir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let digits = name.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-        // Numbers too long to count are not ours.
-        if let (true, Ok(number)) = (entry.path().is_dir(), digits.parse::<u32>()) {
-            next = next.max(u64::from(number) + 1);
-        }
-    }
-    Ok(next)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,18 +78,5 @@ mod tests {
         check(2.0 / 3.0, "0.666667");
         check(999_999.7, "1e+06");
         check(-0.5, "-0.5");
-    }
-
-    #[test]
-    fn runs_are_numbered_after_the_highest() {
-        let outdir = tempfile::tempdir().unwrap();
-        let next = || run_folder(outdir.path(), "x").unwrap().file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(next(), "00000-x");
-        for folder in ["00000-a", "00007-b", "not-3", "12"] {
-            std::fs::create_dir(outdir.path().join(folder)).unwrap();
-        }
-        std::fs::write(outdir.path().join("00099-file"), "").unwrap();
-        assert_eq!(next(), "00013-x");
-        assert_eq!(run_folder(&outdir.path().join("new"), "x").unwrap(), outdir.path().join("new/00000-x"));
     }
 }

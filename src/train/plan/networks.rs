@@ -9,7 +9,6 @@ use crate::train::plan::config::Base;
 use crate::train::plan::options::{Config, Options};
 use crate::train::plan::{DataFacts, PlanError, require};
 
-const LATENT_DIM: usize = 512;
 const DISCRIMINATOR_MAPPING_LAYERS: usize = 8;
 
 /// Generator and discriminator for these images.
@@ -19,18 +18,18 @@ pub(super) fn configs(
     facts: &DataFacts,
 ) -> Result<(GeneratorConfig, DiscriminatorConfig), PlanError> {
     let resolution = Resolution::new(facts.resolution).map_err(|error| PlanError(format!("--data: {error}")))?;
-    require(base.channel_base >= facts.resolution, "--channel-base must be at least the resolution of the images")?;
+    require(base.channel_base >= facts.resolution, "--cbase must be at least the resolution of the images")?;
     let channels = Channels::from_base(base.channel_base, base.channel_max, resolution);
     let c_dim = if options.cond.is_on() { facts.label_dim } else { 0 };
     // Single precision needs no clamps; the published code removes both together.
     let (conv_clamp, num_fp16_res) = if options.machine.fp32.is_on() { (None, 0) } else { (Some(256.0), 4) };
     let generator = GeneratorConfig {
-        z_dim: LATENT_DIM,
+        z_dim: base.latent_dim,
         c_dim,
-        w_dim: LATENT_DIM,
+        w_dim: base.latent_dim,
         resolution,
         img_channels: facts.channels,
-        mapping: mapping(base.mapping_layers, c_dim, LATENT_DIM),
+        mapping: mapping(base.mapping_layers, c_dim, base.latent_dim),
         channels: channels.clone(),
         architecture: Architecture::Skip,
         activation: Activation::Lrelu,

@@ -105,13 +105,25 @@ pub struct AugmentOptions {
     pub set: Option<AugmentSet>,
 }
 
-/// Channel widths other than the configuration's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Widths {
-    /// `--channel-base`: channels times resolution.
-    pub base: Option<usize>,
-    /// `--channel-max`: most channels anywhere.
-    pub max: Option<usize>,
+/// Numbers of the configuration that only ours lets one change.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tweaks {
+    /// `--cbase`: channels times resolution.
+    pub channel_base: Option<usize>,
+    /// `--cmax`: most channels anywhere.
+    pub channel_max: Option<usize>,
+    /// `--latent`: length of z and w.
+    pub latent: Option<usize>,
+    /// `--map-layers`: layers of the mapping network.
+    pub map_layers: Option<usize>,
+    /// `--lr`: learning rate.
+    pub rate: Option<f64>,
+    /// `--ema`: half-life of the averaged generator.
+    pub ema_kimg: Option<f64>,
+    /// `--batch-gpu`: images at once.
+    pub batch_gpu: Option<usize>,
+    /// `--grid`: columns and rows of the pictures.
+    pub grid: Option<(usize, usize)>,
 }
 
 /// Options about the machine.
@@ -165,8 +177,8 @@ pub struct Options {
     pub kimg: Option<i64>,
     /// `--batch`
     pub batch: Option<i64>,
-    /// Channel widths.
-    pub widths: Widths,
+    /// What only ours lets one change.
+    pub tweaks: Tweaks,
     /// Augmentation.
     pub augment: AugmentOptions,
     /// `--resume`
@@ -198,7 +210,7 @@ impl Options {
             gamma: None,
             kimg: None,
             batch: None,
-            widths: Widths::default(),
+            tweaks: Tweaks::default(),
             augment: AugmentOptions::default(),
             resume: None,
             freezed: None,

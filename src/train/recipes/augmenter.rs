@@ -54,6 +54,16 @@ impl Augmenter {
         Augmenter { percentile: Some(percentile), ..Augmenter::new(settings) }
     }
 
+    /// The probability now.
+    pub fn p(&self) -> f32 {
+        self.state.p
+    }
+
+    /// Whether the probability follows the discriminator.
+    pub fn follows(&self) -> bool {
+        matches!(self.settings.probability, Probability::Adaptive(_))
+    }
+
     /// Draws what happens to a batch like `images` `[N, C, H, W]`; `None` when images stay as they are.
     ///
     /// # Errors

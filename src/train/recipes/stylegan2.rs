@@ -151,12 +151,22 @@ impl<D: Draws> StyleGan2<D> {
     }
 
     /// The generator's numbers and its optimiser.
-    pub fn generator(&mut self) -> (&Parameters<Layer>, &mut Learner) {
-        (&self.generator.parameters, &mut self.generator.learner)
+    pub fn generator(&self) -> (&Parameters<Layer>, &Learner) {
+        (&self.generator.parameters, &self.generator.learner)
     }
 
     /// The discriminator's numbers and its optimiser.
-    pub fn discriminator(&mut self) -> (&Parameters<DiscriminatorLayer>, &mut Learner) {
+    pub fn discriminator(&self) -> (&Parameters<DiscriminatorLayer>, &Learner) {
+        (&self.discriminator.parameters, &self.discriminator.learner)
+    }
+
+    /// The generator's numbers and its optimiser, to put back what it remembered.
+    pub fn generator_mut(&mut self) -> (&Parameters<Layer>, &mut Learner) {
+        (&self.generator.parameters, &mut self.generator.learner)
+    }
+
+    /// The discriminator's numbers and its optimiser, to put back what it remembered.
+    pub fn discriminator_mut(&mut self) -> (&Parameters<DiscriminatorLayer>, &mut Learner) {
         (&self.discriminator.parameters, &mut self.discriminator.learner)
     }
 
@@ -166,7 +176,12 @@ impl<D: Draws> StyleGan2<D> {
     }
 
     /// What is done to images before the discriminator sees them.
-    pub fn augmenter(&mut self) -> &mut Augmenter {
+    pub fn augmenter(&self) -> &Augmenter {
+        &self.augmenter
+    }
+
+    /// What is done to images before the discriminator sees them, to put back its state.
+    pub fn augmenter_mut(&mut self) -> &mut Augmenter {
         &mut self.augmenter
     }
 
@@ -181,7 +196,12 @@ impl<D: Draws> StyleGan2<D> {
     }
 
     /// Where the random numbers come from.
-    pub fn draws(&mut self) -> &mut D {
+    pub fn draws(&self) -> &D {
+        &self.draws
+    }
+
+    /// Where the random numbers come from, to put back its state.
+    pub fn draws_mut(&mut self) -> &mut D {
         &mut self.draws
     }
 

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::ops::real::{Real, elements};
+use crate::timing::timed;
 
 /// Numbers that make a task.
 const NUMBERS_PER_TASK: usize = 1 << 14;
@@ -129,7 +130,10 @@ impl CustomOp2 for Biased {
         l2: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let storage = match s1 {
-            CpuStorage::F32(_) => CpuStorage::F32(add_bias(*self, elements(s1, l1)?, elements(s2, l2)?)),
+            CpuStorage::F32(_) => {
+                let (x, bias) = (elements(s1, l1)?, elements(s2, l2)?);
+                CpuStorage::F32(timed(self.name(), 0, || add_bias(*self, x, bias)))
+            }
             CpuStorage::F64(_) => CpuStorage::F64(add_bias(*self, elements(s1, l1)?, elements(s2, l2)?)),
             _ => candle_core::bail!("{} need single or double precision", self.name()),
         };
@@ -181,7 +185,10 @@ impl CustomOp2 for Slope {
         l2: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let storage = match s1 {
-            CpuStorage::F32(_) => CpuStorage::F32(multiply_by_slope(self.0, elements(s1, l1)?, elements(s2, l2)?)),
+            CpuStorage::F32(_) => {
+                let (gradient, y) = (elements(s1, l1)?, elements(s2, l2)?);
+                CpuStorage::F32(timed(self.name(), 0, || multiply_by_slope(self.0, gradient, y)))
+            }
             CpuStorage::F64(_) => CpuStorage::F64(multiply_by_slope(self.0, elements(s1, l1)?, elements(s2, l2)?)),
             _ => candle_core::bail!("a {} needs single or double precision", self.name()),
         };
@@ -206,7 +213,10 @@ impl CustomOp1 for ChannelSum {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let storage = match storage {
-            CpuStorage::F32(_) => CpuStorage::F32(channel_sums(self.0, elements(storage, layout)?)),
+            CpuStorage::F32(_) => {
+                let x = elements(storage, layout)?;
+                CpuStorage::F32(timed(self.name(), 0, || channel_sums(self.0, x)))
+            }
             CpuStorage::F64(_) => CpuStorage::F64(channel_sums(self.0, elements(storage, layout)?)),
             _ => candle_core::bail!("a {} needs single or double precision", self.name()),
         };

@@ -111,6 +111,12 @@ impl Geometry {
         [batch, self.output_channels, self.output.0, self.output.1]
     }
 
+    /// Floating-point operations of each of the three operators done directly, taps outside the image included.
+    pub fn operations(&self, batch: usize) -> u64 {
+        let taps = (self.image_group() * self.output_channels * self.taps()) as u64;
+        2 * batch as u64 * (self.output.0 * self.output.1) as u64 * taps
+    }
+
     /// Shape of the weight.
     pub fn weight_shape(&self) -> [usize; 4] {
         let (kh, kw) = self.kernel;

@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use super::cpu;
 use super::geometry::Geometry;
 use crate::ops::real::{Real, elements};
+use crate::timing::timed;
 
 /// One of the three, for one geometry.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,17 @@ impl Operator {
         argument.track_op().then(|| operator.apply(first, second)).transpose()
     }
 
+    fn compute_single(&self, first: &[f32], second: &[f32]) -> Vec<f32> {
+        if !cpu::single::serves(&self.geometry) {
+            return self.compute(first, second);
+        }
+        match self.kind {
+            Kind::Convolution => cpu::single::convolution(&self.geometry, first, second),
+            Kind::Adjoint => cpu::single::adjoint(&self.geometry, first, second),
+            Kind::WeightGradient => cpu::single::weight_gradient(&self.geometry, first, second),
+        }
+    }
+
     fn compute<T: Real>(&self, first: &[T], second: &[T]) -> Vec<T> {
         match self.kind {
             Kind::Convolution => cpu::convolution(&self.geometry, first, second),
@@ -72,8 +84,12 @@ impl CustomOp2 for Operator {
             Kind::Adjoint => self.geometry.image_shape(batch),
             Kind::WeightGradient => self.geometry.weight_shape(),
         };
+        let operations = self.geometry.operations(batch);
         let storage = match s1 {
-            CpuStorage::F32(_) => CpuStorage::F32(self.compute(elements(s1, l1)?, elements(s2, l2)?)),
+            CpuStorage::F32(_) => {
+                let (first, second) = (elements(s1, l1)?, elements(s2, l2)?);
+                CpuStorage::F32(timed(self.name(), operations, || self.compute_single(first, second)))
+            }
             CpuStorage::F64(_) => CpuStorage::F64(self.compute(elements(s1, l1)?, elements(s2, l2)?)),
             _ => candle_core::bail!("a {} needs single or double precision", self.name()),
         };

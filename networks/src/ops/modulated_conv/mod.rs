@@ -8,11 +8,12 @@ pub mod reference;
 
 use crate::error::Result;
 use crate::grad::Dual;
+use crate::ops::channels::{add_plane, scale_channels};
 use crate::ops::kernel_energy::energy;
 use crate::ops::{Filter, Orientation, ResampleConv, conv2d_resample, expect_shape};
 
 /// Keeps the demodulation factor finite; the value of the published networks.
-pub(super) const EPSILON: f64 = 1e-8;
+pub(crate) const EPSILON: f64 = 1e-8;
 
 /// Whether outputs are scaled back to unit variance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +55,14 @@ pub fn modulated_conv2d(x: &Dual, weight: &Dual, styles: &Dual, spec: &Modulated
     let (outputs, _, kh, kw) = weight.dims4()?;
     expect_shape("weight", weight.value(), &[outputs, inputs, kh, kw])?;
     expect_shape("styles", styles.value(), &[n, inputs])?;
-    let scaled = x.mul(&styles.reshape((n, inputs, 1, 1))?)?;
+    let scaled = scale_channels(x, styles)?;
     let y = conv2d_resample(&scaled, weight, spec.filter, &spec.resample_conv())?;
     let y = match spec.demodulate {
-        Demodulation::On => y.mul(&demodulation(weight, styles)?.reshape((n, outputs, 1, 1))?)?,
+        Demodulation::On => scale_channels(&y, &demodulation(weight, styles)?)?,
         Demodulation::Off => y,
     };
     match spec.noise {
-        Some(noise) => y.add(noise),
+        Some(noise) => add_plane(&y, noise),
         None => Ok(y),
     }
 }

@@ -6,6 +6,7 @@ use super::{Resample, cpu};
 use crate::error::Result;
 use crate::ops::real::{Real, elements};
 use crate::ops::{Filter, Orientation};
+use crate::timing::timed;
 
 /// Up, filter, down on two axes, with the gain in the filter.
 #[derive(Clone, Debug)]
@@ -108,6 +109,6 @@ impl CustomOp1 for Resampler {
 impl Resampler {
     /// Resamples each of the planes that make up `pixels`.
     pub fn run<T: Real>(&self, pixels: &[T]) -> Vec<T> {
-        cpu::upfirdn2d(self, pixels)
+        timed(self.name(), 0, || cpu::upfirdn2d(self, pixels))
     }
 }

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 
 use super::gather::{Source, Tile};
 use super::matrix::{Matrix, multiply};
-use super::winograd::Winograd;
 use crate::ops::real::{Real, Shared, Write};
 
 /// Kernel positions of a tile: a multiple of the widest matrix kernel (64), small enough for the level 2 cache.
@@ -63,10 +62,6 @@ impl<T: Real> Correlation<'_, T> {
         let source = self.source.channels * self.source.size.0 * self.source.size.1;
         let batch = self.source.pixels.len().checked_div(source).unwrap_or(0);
         let mut result = vec![T::zero(); batch * self.groups * self.outputs * self.target.0 * self.target.1];
-        if let Some(winograd) = Winograd::of(self, batch) {
-            winograd.compute(&mut result);
-            return result;
-        }
         let shared = Shared::new(&mut result);
         self.tasks(batch).into_par_iter().for_each(|task| {
             for phase in &self.phases {

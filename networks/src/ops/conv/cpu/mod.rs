@@ -1,4 +1,4 @@
-//! The fast path on the CPU: pixels are gathered tile by tile into a small matrix, which is multiplied by the weights.
+//! The fast paths on the CPU. [`single`] serves single precision. Here, for double precision and for groups: pixels are gathered tile by tile into a small matrix, which is multiplied by the weights.
 //!
 //! The adjoint is gathered as well, never scattered: with stride s it falls apart into s² correlations, one for each
 //! position of an image pixel relative to the stride, each with the taps that reach it.
@@ -7,9 +7,8 @@ mod correlation;
 mod gather;
 mod matrix;
 mod pack;
-mod transforms;
+pub(in crate::ops) mod single;
 mod weight_gradient;
-mod winograd;
 
 use std::borrow::Cow;
 

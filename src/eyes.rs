@@ -65,17 +65,23 @@ pub fn open(plan: &EyesPlan, checkpoint: &Checkpoint, sink: &mut dyn Sink) -> Re
             Ok(pixels())
         }
         Sight::Auto | Sight::Discriminator => judge(checkpoint),
+        Sight::Pixel | Sight::Squeezenet | Sight::Vgg16 => alone(plan),
+    }
+}
+
+/// [`open`] where there is no checkpoint to look at.
+///
+/// # Errors
+/// As [`open`], and when the plan asks for the checkpoint's discriminator.
+pub fn alone(plan: &EyesPlan) -> Result<Eyes> {
+    match plan.sight {
+        Sight::Auto | Sight::Discriminator => bail!("there is no checkpoint whose discriminator could compare images"),
         Sight::Pixel => Ok(pixels()),
         Sight::Squeezenet => {
-            let (path, tensors) = weights(plan)?;
-            let net = SqueezeNet::from_tensors(tensors).with_context(|| not_usable(path))?;
+            let net = squeezenet(plan)?;
             classifier(net.name(), Box::new(net), plan)
         }
-        Sight::Vgg16 => {
-            let (path, tensors) = weights(plan)?;
-            let net = Vgg16::from_tensors(tensors).with_context(|| not_usable(path))?;
-            classifier("VGG16", Box::new(net), plan)
-        }
+        Sight::Vgg16 => classifier("VGG16", Box::new(vgg16(plan)?), plan),
     }
 }
 
@@ -84,16 +90,44 @@ fn pixels() -> Eyes {
 }
 
 fn judge(checkpoint: &Checkpoint) -> Result<Eyes> {
-    let Some(found) = &checkpoint.discriminator else {
-        bail!("the checkpoint has no discriminator: leave --perception out, or choose another one");
-    };
-    let judge = Judge::new(Discriminator::from_weights(&found.config, &found.weights)?);
+    let judge = the_judge(checkpoint)?;
     let channels = judge.channels();
     let each = JUDGE_WEIGHT / channels.len() as f64;
     let linear = LinearWeights::by_layer(&channels, &vec![each; channels.len()])?;
     let parts: Vec<Box<dyn Perception>> =
         vec![Box::new(Lpips::new(Box::new(judge), linear)?), Box::new(Pixels::MULTI_SCALE)];
     Ok(Eyes { name: "the checkpoint's discriminator and pixels".to_owned(), perception: Box::new(Combined(parts)) })
+}
+
+fn the_judge(checkpoint: &Checkpoint) -> Result<Judge> {
+    let Some(found) = &checkpoint.discriminator else {
+        bail!("the checkpoint has no discriminator: leave --perception out, or choose another one");
+    };
+    Ok(Judge::new(Discriminator::from_weights(&found.config, &found.weights)?))
+}
+
+/// The network behind a perception, for those who want its feature maps; `None` where it looks at pixels alone.
+///
+/// # Errors
+/// As [`open`].
+pub fn backbone(plan: &EyesPlan, checkpoint: &Checkpoint) -> Result<Option<Box<dyn Backbone>>> {
+    Ok(match plan.sight {
+        Sight::Auto if checkpoint.discriminator.is_none() => None,
+        Sight::Pixel => None,
+        Sight::Auto | Sight::Discriminator => Some(Box::new(the_judge(checkpoint)?)),
+        Sight::Squeezenet => Some(Box::new(squeezenet(plan)?)),
+        Sight::Vgg16 => Some(Box::new(vgg16(plan)?)),
+    })
+}
+
+fn squeezenet(plan: &EyesPlan) -> Result<SqueezeNet> {
+    let (path, tensors) = weights(plan)?;
+    SqueezeNet::from_tensors(tensors).with_context(|| not_usable(path))
+}
+
+fn vgg16(plan: &EyesPlan) -> Result<Vgg16> {
+    let (path, tensors) = weights(plan)?;
+    Vgg16::from_tensors(tensors).with_context(|| not_usable(path))
 }
 
 fn classifier(name: &str, net: Box<dyn Backbone>, plan: &EyesPlan) -> Result<Eyes> {

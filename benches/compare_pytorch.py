@@ -1,0 +1,407 @@
+"""Times the work of `toonify bench` in PyTorch and prints both side by side.
+
+    python3 benches/compare_pytorch.py [--toonify target/release/toonify] [--threads 4] [--works generate,project,train]
+
+The first run makes a virtual environment beside the build (`target/pytorch`) and installs PyTorch for the CPU into it. Both
+sides run in this one call, one after the other and in turns, each in a process of its own, with random weights and f32.
+PyTorch gets what serves it best: the faster of fused and unfused modulation, and an allocator that keeps its memory. The
+networks below have the shapes of the published ones and were written for this comparison.
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ENVIRONMENT = ROOT / "target" / "pytorch"
+KEPT_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "MALLOC_TOP_PAD_": "200000000",
+}
+# What the issue of the project asks for, by work, batch and threads ("all" for the number given).
+WORKS = [
+    # name, batch, threads, ratio to reach
+    ("generate", 1, "all", 4.0),
+    ("generate", 8, "all", 3.5),
+    ("generate", 1, 1, 3.3),
+    ("train", 8, "all", 2.5),
+    ("project", 1, "all", 3.0),
+]
+
+
+def networks():
+    """The networks, in a function so that the side that only starts processes needs no PyTorch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    taps = taps / taps.sum()
+
+    def resample(x, up=1, down=1, pad=(0, 0, 0, 0), gain=1.0):
+        """Zeros between the pixels, the filter along both axes, every `down`-th pixel."""
+        n, c, h, w = x.shape
+        if up > 1:
+            x = x.reshape(n, c, h, 1, w, 1)
+            x = F.pad(x, (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
+        x = F.pad(x, pad)
+        column = (taps * math.sqrt(gain)).to(x).reshape(1, 1, 4, 1).expand(c, 1, 4, 1)
+        x = F.conv2d(x, column, groups=c)
+        x = F.conv2d(x, column.transpose(2, 3), groups=c)
+        return x[:, :, ::down, ::down] if down > 1 else x
+
+    def leaky(x, bias, gain=math.sqrt(2), clamp=256.0):
+        shape = (1, -1) + (1,) * (x.dim() - 2)
+        return (F.leaky_relu(x + bias.reshape(shape), 0.2) * gain).clamp(-clamp * gain, clamp * gain)
+
+    class Linear(nn.Module):
+        def __init__(self, inputs, outputs, bias=0.0, rate=1.0):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
+            self.bias = nn.Parameter(torch.full((outputs,), bias))
+            self.gain, self.rate = rate / math.sqrt(inputs), rate
+
+        def forward(self, x):
+            return F.linear(x, self.weight * self.gain, self.bias * self.rate)
+
+    class Styled(nn.Module):
+        def __init__(self, inputs, outputs, resolution, up, fused):
+            super().__init__()
+            self.affine = Linear(512, inputs, bias=1.0)
+            self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+            self.bias = nn.Parameter(torch.zeros(outputs))
+            self.register_buffer("noise", torch.randn(resolution, resolution))
+            self.strength = nn.Parameter(torch.zeros([]))
+            self.up, self.fused = up, fused
+
+        def forward(self, x, w, noise=None):
+            n, inputs, h, width = x.shape
+            style = self.affine(w)
+            modulated = self.weight[None] * style[:, None, :, None, None]
+            demodulation = (modulated.square().sum((2, 3, 4)) + 1e-8).rsqrt()
+            if self.fused:
+                weight = modulated * demodulation[:, :, None, None, None]
+                x = self.convolve(x.reshape(1, n * inputs, h, width), weight.flatten(0, 1), n, inputs)
+                x = x.reshape(n, -1, *x.shape[2:])
+            else:
+                x = self.convolve(x * style[:, :, None, None], self.weight, 1, inputs)
+                x = x * demodulation[:, :, None, None]
+            noise = self.noise if noise is None else noise
+            return leaky(x + noise * self.strength, self.bias)
+
+        def convolve(self, x, weight, groups, inputs):
+            if not self.up:
+                return F.conv2d(x, weight, padding=1, groups=groups)
+            outputs = weight.shape[0] // groups
+            weight = weight.reshape(groups, outputs, inputs, 3, 3).transpose(1, 2).flatten(0, 1)
+            x = F.conv_transpose2d(x, weight, stride=2, groups=groups)
+            return resample(x, pad=(1, 1, 1, 1), gain=4.0)
+
+    class ToRgb(nn.Module):
+        def __init__(self, inputs):
+            super().__init__()
+            self.affine = Linear(512, inputs, bias=1.0)
+            self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
+            self.bias = nn.Parameter(torch.zeros(3))
+
+        def forward(self, x, w):
+            style = self.affine(w) / math.sqrt(x.shape[1])
+            x = F.conv2d(x * style[:, :, None, None], self.weight)
+            return (x + self.bias.reshape(1, 3, 1, 1)).clamp(-256, 256)
+
+    class Generator(nn.Module):
+        def __init__(self, resolution, mapping_layers, fused):
+            super().__init__()
+            self.mapping = nn.ModuleList(Linear(512, 512, rate=0.01) for _ in range(mapping_layers))
+            self.constant = nn.Parameter(torch.randn(512, 4, 4))
+            self.layers, self.colours, inputs, side = nn.ModuleList(), nn.ModuleList(), 512, 4
+            while side <= resolution:
+                width = min(16384 // side, 512)
+                if side > 4:
+                    self.layers.append(Styled(inputs, width, side, True, fused))
+                self.layers.append(Styled(width, width, side, False, fused))
+                self.colours.append(ToRgb(width))
+                inputs, side = width, side * 2
+            self.num_ws = len(self.layers) + 1
+
+        def map(self, z):
+            x = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+            for layer in self.mapping:
+                x = F.leaky_relu(layer(x), 0.2) * math.sqrt(2)
+            return x
+
+        def forward(self, ws, noise=None):
+            x, image, index = self.constant.expand(ws.shape[0], -1, -1, -1), None, 0
+            for block, colour in enumerate(self.colours):
+                for _ in range(1 if block == 0 else 2):
+                    x = self.layers[index](x, ws[:, index], None if noise is None else noise[index])
+                    index += 1
+                rgb = colour(x, ws[:, index])
+                image = rgb if image is None else resample(image, up=2, pad=(2, 1, 2, 1), gain=4.0) + rgb
+            return image
+
+    class Conv(nn.Module):
+        def __init__(self, inputs, outputs, side, down=False, gain=1.0, bias=True):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(outputs, inputs, side, side))
+            self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+            self.scale, self.side, self.down, self.gain = 1 / math.sqrt(inputs * side * side), side, down, gain
+
+        def forward(self, x):
+            weight = self.weight * self.scale
+            if not self.down:
+                x = F.conv2d(x, weight, padding=self.side // 2)
+            elif self.side == 1:
+                x = F.conv2d(resample(x, down=2, pad=(1, 1, 1, 1)), weight)
+            else:
+                x = F.conv2d(resample(x, pad=(2, 2, 2, 2)), weight, stride=2)
+            if self.bias is None:
+                return x * self.gain
+            return leaky(x, self.bias, math.sqrt(2) * self.gain)
+
+    class Discriminator(nn.Module):
+        def __init__(self, resolution):
+            super().__init__()
+            width = min(16384 // resolution, 512)
+            self.read, self.blocks, side = Conv(3, width, 1), nn.ModuleList(), resolution
+            while side > 4:
+                below = min(16384 // (side // 2), 512)
+                half = math.sqrt(0.5)
+                self.blocks.append(nn.ModuleList([
+                    Conv(width, width, 3), Conv(width, below, 3, True, half), Conv(width, below, 1, True, half, False)
+                ]))
+                width, side = below, side // 2
+            self.conv, self.fc, self.out = Conv(width + 1, width, 3), Linear(width * 16, width), Linear(width, 1)
+
+        def forward(self, image):
+            x = self.read(image)
+            for first, second, skip in self.blocks:
+                x = second(first(x)) + skip(x)
+            n, c, h, w = x.shape
+            y = x.reshape(min(4, n), -1, c, h, w)
+            y = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean((1, 2, 3))
+            y = y.reshape(-1, 1, 1, 1).repeat(min(4, n), 1, h, w)
+            x = self.conv(torch.cat([x, y], 1)).flatten(1)
+            return self.out(F.leaky_relu(self.fc(x), 0.2) * math.sqrt(2))
+
+    class Vgg16(nn.Module):
+        GROUPS = [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]
+
+        def __init__(self):
+            super().__init__()
+            self.groups, inputs = nn.ModuleList(), 3
+            for outputs, count in self.GROUPS:
+                self.groups.append(nn.ModuleList())
+                for _ in range(count):
+                    self.groups[-1].append(nn.Conv2d(inputs, outputs, 3, padding=1))
+                    inputs = outputs
+
+        def forward(self, x):
+            features = []
+            for index, group in enumerate(self.groups):
+                x = F.max_pool2d(x, 2) if index else x
+                for conv in group:
+                    x = F.relu(conv(x))
+                length = (x.square().sum(1, keepdim=True) + 1e-8).sqrt()
+                features.append((x / length / math.sqrt(x.shape[2] * x.shape[3])).flatten(1))
+            return torch.cat(features, 1)
+
+    return torch, F, Generator, Discriminator, Vgg16
+
+
+def call_for(work, batch, fused):
+    """A function that does the work once, and how many steps that is."""
+    torch, F, Generator, Discriminator, Vgg16 = networks()
+    torch.manual_seed(0)
+    if work == "generate":
+        generator = Generator(256, 8, fused).eval().requires_grad_(False)
+        ws = generator.map(torch.randn(batch, 512))[:, None].expand(-1, generator.num_ws, -1)
+
+        def generate():
+            with torch.no_grad():
+                generator(ws)
+
+        return generate, 1
+    if work == "project":
+        return projection(torch, Generator, Vgg16, fused), 1
+    return training(torch, F, Generator, Discriminator, batch, fused), 16
+
+
+def projection(torch, Generator, Vgg16, fused):
+    generator, eyes = (net.eval().requires_grad_(False) for net in (Generator(256, 8, fused), Vgg16()))
+    w = torch.zeros(1, 1, 512, requires_grad=True)
+    noise = [torch.randn(1, 1, *layer.noise.shape, requires_grad=True) for layer in generator.layers]
+    optimiser = torch.optim.Adam([w] + noise, lr=0.1)
+    with torch.no_grad():
+        target = eyes(torch.randn(1, 3, 256, 256))
+
+    def structure(image):
+        total = 0.0
+        while True:
+            for axis in (2, 3):
+                total = total + (image * torch.roll(image, 1, axis)).mean().square()
+            if image.shape[2] <= 8:
+                return total
+            image = torch.nn.functional.avg_pool2d(image, 2)
+
+    def step():
+        ws = (w + torch.randn_like(w) * 0.1).expand(-1, generator.num_ws, -1)
+        loss = (eyes(generator(ws, noise)) - target).square().sum()
+        loss = loss + 1e5 * sum(structure(image) for image in noise)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        with torch.no_grad():
+            for image in noise:
+                image -= image.mean()
+                image *= image.square().mean().rsqrt()
+
+    return step
+
+
+def training(torch, F, Generator, Discriminator, batch, fused):
+    """16 steps: generator each time, path length each 4th, discriminator each time, R1 each 16th, moving average."""
+    generator, judge, average = Generator(64, 2, fused), Discriminator(64), Generator(64, 2, fused)
+    options = dict(lr=0.0025, betas=(0.0, 0.99), eps=1e-8)
+    players = [(net, torch.optim.Adam(net.parameters(), **options)) for net in (generator, judge)]
+    reals, mean_length = torch.randn(batch, 3, 64, 64), torch.zeros([])
+
+    def fakes(count):
+        w, other = (generator.map(torch.randn(count, 512)) for _ in range(2))
+        ws = w[:, None].repeat(1, generator.num_ws, 1)
+        cut = int(torch.randint(1, generator.num_ws, ()))
+        if torch.rand(()) < 0.9:
+            ws = torch.cat([ws[:, :cut], other[:, None].expand(-1, generator.num_ws - cut, -1)], 1)
+        return generator(ws), ws
+
+    def learn(player, loss):
+        net, optimiser = players[player]
+        for other, _ in players:
+            other.requires_grad_(other is net)
+        optimiser.zero_grad(set_to_none=True)
+        loss().backward()
+        for parameter in net.parameters():
+            if parameter.grad is not None:
+                torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
+        optimiser.step()
+
+    def path_length():
+        image, ws = fakes(batch // 2)
+        noise = torch.randn_like(image) / math.sqrt(image.shape[2] * image.shape[3])
+        (gradient,) = torch.autograd.grad((image * noise).sum(), ws, create_graph=True)
+        lengths = gradient.square().sum(2).mean(1).sqrt()
+        mean_length.lerp_(lengths.detach().mean(), 0.01)
+        return (lengths - mean_length).square().mean() * 2 * 4
+
+    def judged():
+        with torch.no_grad():
+            fake = fakes(batch)[0]
+        return F.softplus(judge(fake)).mean() + F.softplus(-judge(reals)).mean()
+
+    def r1():
+        image = reals.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(judge(image).sum(), image, create_graph=True)
+        return gradient.square().sum((1, 2, 3)).mean() * 0.5 * 16
+
+    def sixteen_steps():
+        for step in range(16):
+            learn(0, lambda: F.softplus(-judge(fakes(batch)[0])).mean())
+            if step % 4 == 0:
+                learn(0, path_length)
+            learn(1, judged)
+            if step % 16 == 0:
+                learn(1, r1)
+            with torch.no_grad():
+                for to, now in zip(average.parameters(), generator.parameters()):
+                    to.lerp_(now, 0.01)
+
+    return sixteen_steps
+
+
+def measure(work, batch, threads, fused, repetitions):
+    """Seconds of the fastest step."""
+    import torch
+
+    torch.set_num_threads(threads)
+    call, steps = call_for(work, batch, fused)
+    call()
+    best = math.inf
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - start)
+    return best / steps
+
+
+def python_with_torch():
+    """The interpreter of an environment that has PyTorch; makes it when it is not there."""
+    python = ENVIRONMENT / "bin" / "python"
+    if subprocess.run([python, "-c", "import torch"], capture_output=True).returncode if python.exists() else True:
+        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "torch", "numpy"], check=True)
+    return python
+
+
+def run(command, environment):
+    done = subprocess.run([str(part) for part in command], env={**os.environ, **environment}, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def seconds_of_toonify(options, work, batch, threads):
+    command = [options.toonify, "bench", work, "--json", "--quiet", "--repetitions", options.repetitions]
+    command += ["--instructions", options.instructions] + ([] if work == "project" else ["--batch", batch])
+    found = run(command, {"RAYON_NUM_THREADS": str(threads)})
+    return found["results"][0]["best_seconds"]
+
+
+def seconds_of_pytorch(options, python, work, batch, threads):
+    """The faster of fused and unfused modulation."""
+    limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    allocator = {} if options.default_allocator else KEPT_MEMORY
+    times = {}
+    for kind in ("fused", "unfused"):
+        command = [python, __file__, "--measure", work, batch, threads, kind, options.repetitions]
+        times[kind] = run(command, {**limits, **allocator})
+    best = min(times, key=times.get)
+    return times[best], best
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--toonify", default=ROOT / "target" / "release" / "toonify", help="the program to compare")
+    parser.add_argument("--python", help="an interpreter that has PyTorch already")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--works", default="generate,project,train")
+    parser.add_argument("--instructions", default="widest", choices=["widest", "avx2", "portable"])
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=2, help="turns of both sides; the fastest counts")
+    parser.add_argument("--default-allocator", action="store_true", help="PyTorch without the allocator's settings")
+    options = parser.parse_args()
+    python = options.python or python_with_torch()
+    print(f"| work | batch | threads | PyTorch ms | toonify ms | ratio | to reach |\n|{' --- |' * 7}")
+    for work, batch, threads, wanted in WORKS:
+        if work not in options.works.split(","):
+            continue
+        threads = options.threads if threads == "all" else threads
+        ours, theirs = math.inf, (math.inf, "")
+        for _ in range(options.rounds):
+            theirs = min(theirs, seconds_of_pytorch(options, python, work, batch, threads))
+            ours = min(ours, seconds_of_toonify(options, work, batch, threads))
+        milliseconds = f"{theirs[0] * 1e3:.0f} ({theirs[1]}) | {ours * 1e3:.0f}"
+        print(f"| {work} | {batch} | {threads} | {milliseconds} | {theirs[0] / ours:.2f} | {wanted} |", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        name, images, count, modulation, times = sys.argv[2:]
+        print(json.dumps(measure(name, int(images), int(count), modulation == "fused", int(times))))
+    else:
+        main()

@@ -1,0 +1,104 @@
+//! What a layer does to the sums of its convolution before they are stored.
+
+use super::LANES;
+use crate::ops::vector::Vector;
+
+/// clamp(lines(sum · factor + noise + bias)), the end of a styled layer.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish<'a> {
+    /// A factor for each image and channel, blocks filled up; none for 1.
+    pub factors: Option<&'a [f32]>,
+    /// A term for each channel, blocks filled up.
+    pub bias: &'a [f32],
+    pub noise: Option<Noise<'a>>,
+    /// Factor for positive numbers, and what it is multiplied with for others: from 0 to 1.
+    pub gain: f32,
+    pub slope: f32,
+    /// Largest magnitude.
+    pub clamp: f32,
+}
+
+/// A term for each pixel.
+#[derive(Clone, Copy)]
+pub(crate) struct Noise<'a> {
+    pub numbers: &'a [f32],
+    pub columns: usize,
+    /// Numbers from one image to the next; 0 for the same noise everywhere.
+    pub image_step: usize,
+}
+
+impl Noise<'_> {
+    /// The noise of a pixel.
+    #[inline(always)]
+    fn at(&self, image: usize, (row, column): (usize, usize)) -> f32 {
+        self.numbers[image * self.image_step + row * self.columns + column]
+    }
+}
+
+/// The constants of some channels.
+pub(crate) struct Channels<V> {
+    factor: V,
+    bias: V,
+    gain: V,
+    slope: V,
+    clamp: V,
+}
+
+impl Finish<'_> {
+    /// Loads what the channels `block · 16 + lane ..` of an image need.
+    #[inline(always)]
+    pub(super) fn channels<V: Vector>(
+        &self,
+        (image, block, blocks): (usize, usize, usize),
+        lane: usize,
+    ) -> Channels<V> {
+        let bias = &self.bias[block * LANES + lane..][..V::LANES];
+        // SAFETY: slices of a vector's length.
+        let (factor, bias) = unsafe {
+            let factor = match self.factors {
+                Some(factors) => V::load(factors[(image * blocks + block) * LANES + lane..][..V::LANES].as_ptr()),
+                None => V::splat(1.0),
+            };
+            (factor, V::load(bias.as_ptr()))
+        };
+        let (gain, slope, clamp) = (V::splat(self.gain), V::splat(self.slope), V::splat(self.clamp));
+        Channels { factor, bias, gain, slope, clamp }
+    }
+}
+
+impl Finish<'_> {
+    /// The noise of a pixel, 0 without noise.
+    #[inline(always)]
+    pub(super) fn noise_at(&self, image: usize, pixel: (usize, usize)) -> f32 {
+        match &self.noise {
+            Some(noise) => noise.at(image, pixel),
+            None => 0.0,
+        }
+    }
+
+    /// A tile of 4x4 pixels, the first of which is `place`: image, row and column.
+    #[inline(always)]
+    pub(super) fn tile<V: Vector>(
+        &self,
+        mut tile: [[V; 4]; 4],
+        channels: &Channels<V>,
+        (image, row, column): (usize, usize, usize),
+    ) -> [[V; 4]; 4] {
+        for (y, numbers) in tile.iter_mut().enumerate() {
+            for (x, number) in numbers.iter_mut().enumerate() {
+                *number = channels.finish(*number, self.noise_at(image, (row + y, column + x)));
+            }
+        }
+        tile
+    }
+}
+
+impl<V: Vector> Channels<V> {
+    /// The layer's result for one pixel.
+    #[inline(always)]
+    pub(super) fn finish(&self, sum: V, noise: f32) -> V {
+        let number = sum.mul_add(self.factor, self.bias.add(V::splat(noise))).mul(self.gain);
+        let number = number.max(number.mul(self.slope));
+        number.min(self.clamp).max(V::splat(0.0).sub(self.clamp))
+    }
+}

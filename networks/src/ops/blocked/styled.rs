@@ -1,0 +1,276 @@
+//! Styled convolutions for rendering, from blocked maps to blocked maps: modulation as pixels enter, demodulation, noise,
+//! bias, activation and clamp as sums leave.
+//!
+//! All maps have a border of one zero pixel. The weight is read where it lies, and nothing is kept between calls.
+
+#![expect(clippy::needless_range_loop, reason = "iterators take closures, which are functions of their own")]
+
+use std::marker::PhantomData;
+
+use rayon::prelude::*;
+
+use super::blur::blur;
+use super::direct::{Direct, Phase};
+use super::finish::Finish;
+use super::maps::{Maps, Sizes};
+use super::memory::Pointer;
+use super::weights::Weights;
+use super::winograd::doubling::Doubled;
+use super::winograd::{Same, TILE, Winograd};
+use super::{LANES, blocks_of};
+use crate::ops::conv::Method;
+use crate::ops::vector::{self, Kernel, Vector};
+use crate::timing::timed;
+
+/// Width of the border of zeros.
+pub(crate) const BORDER: usize = 1;
+/// Fewest tiles that pay for transforming the kernels.
+const MIN_TILES: usize = 12;
+/// Keeps the demodulation factor finite; the value of the published networks.
+const EPSILON: f32 = crate::ops::modulated_conv::EPSILON as f32;
+
+/// The parameters of a layer, for some images.
+pub(crate) struct Layer<'a> {
+    /// `[O, I, 3, 3]`
+    pub weight: &'a [f32],
+    pub outputs: usize,
+    pub inputs: usize,
+    /// `[N, I]`, channels filled up to whole blocks with zeros.
+    pub styles: &'a [f32],
+    /// What follows the convolution, without its factors.
+    pub finish: Finish<'a>,
+}
+
+/// Sizes of maps with a border around images of a size.
+pub(crate) fn bordered(images: usize, channels: usize, (rows, columns): (usize, usize)) -> Sizes {
+    Sizes::of(images, channels, (rows + 2 * BORDER, columns + 2 * BORDER))
+}
+
+/// Size of the images within maps with a border.
+pub(crate) fn inner(sizes: Sizes) -> (usize, usize) {
+    (sizes.rows - 2 * BORDER, sizes.columns - 2 * BORDER)
+}
+
+/// New maps whose border is zero; the rest is unspecified.
+fn framed(sizes: Sizes) -> Maps {
+    let mut maps = Maps::new(sizes);
+    let (row, block) = (sizes.row(), sizes.block());
+    maps.memory.par_chunks_exact_mut(block).for_each(|block| {
+        block[..row].fill(0.0);
+        for row in block.chunks_exact_mut(row) {
+            row[..LANES].fill(0.0);
+            let last = row.len() - LANES;
+            row[last..].fill(0.0);
+        }
+        let last = block.len() - row;
+        block[last..].fill(0.0);
+    });
+    maps
+}
+
+impl Layer<'_> {
+    fn weights(&self) -> Weights<'_> {
+        let (outputs, inputs) = (self.outputs, self.inputs);
+        Weights { numbers: self.weight, outputs, inputs, output_step: inputs * 9, input_step: 9 }
+    }
+
+    /// Convolves with step 1.
+    pub fn convolve(&self, x: &Maps) -> Maps {
+        let (images, size) = (x.sizes.images, inner(x.sizes));
+        let operations = 2 * (images * size.0 * size.1 * 9 * self.inputs * self.outputs) as u64;
+        let factors = timed("demodulation", 0, || self.factors(images));
+        let finish = Finish { factors: Some(&factors), ..self.finish };
+        let mut y = framed(bordered(images, self.outputs, size));
+        let tiles = (size.0 / TILE, size.1 / TILE);
+        let whole = size.0 % TILE == 0 && size.1 % TILE == 0;
+        if Method::chosen() == Method::Winograd && whole && images * tiles.0 * tiles.1 >= MIN_TILES {
+            let corner = (BORDER, BORDER);
+            let (scales, finish) = (Some(self.styles), Some(finish));
+            let taps = std::array::from_fn(|tap| tap);
+            let winograd = Winograd::<Same> {
+                scheme: PhantomData,
+                source: x,
+                scales,
+                weights: self.weights(),
+                taps,
+                tiles,
+                corner,
+                finish,
+            };
+            timed("styled convolution by tiles", operations, || winograd.compute(&mut y));
+        } else {
+            timed("styled convolution", operations, || self.convolve_directly(x, &mut y));
+            timed("finish", 0, || finish_in_place(&finish, &mut y));
+        }
+        y
+    }
+
+    fn convolve_directly(&self, x: &Maps, y: &mut Maps) {
+        let taps: Vec<usize> = (0..9).collect();
+        let phase = Phase {
+            weights: self.weights().packed(&taps),
+            taps: taps.iter().map(|tap| (tap / 3, tap % 3)).collect(),
+            first: (BORDER, BORDER),
+            grid: inner(y.sizes),
+        };
+        Direct { source: &self.scaled(x), stride: 1, step: 1, phases: &[phase] }.compute(y);
+    }
+
+    /// Doubles the size: a transposed convolution in steps of 2, then the filter, four taps along each axis, the last
+    /// one first.
+    pub fn grow(&self, x: &Maps, filter: [[f32; 4]; 2]) -> Maps {
+        let (images, size) = (x.sizes.images, inner(x.sizes));
+        let operations = 2 * (images * size.0 * size.1 * 9 * self.inputs * self.outputs) as u64;
+        let factors = timed("demodulation", 0, || self.factors(images));
+        let finish = Finish { factors: Some(&factors), ..self.finish };
+        let mut sharp = framed(bordered(images, self.outputs, (2 * size.0 + 1, 2 * size.1 + 1)));
+        timed("styled transposed convolution", operations, || self.transposed(x, &mut sharp));
+        let mut y = framed(bordered(images, self.outputs, (2 * size.0, 2 * size.1)));
+        timed("filter and finish", 0, || blur(&sharp, filter, &finish, &mut y));
+        y
+    }
+
+    fn transposed(&self, x: &Maps, y: &mut Maps) {
+        let (scaled, size) = (self.scaled(x), inner(x.sizes));
+        let whole = size.0 % TILE == 0 && size.1 % TILE == 0;
+        if Method::chosen() == Method::Winograd && whole && x.sizes.images * size.0 * size.1 >= MIN_TILES * TILE * TILE
+        {
+            let (scales, weights, corner) = (Some(self.styles), self.weights(), (BORDER, BORDER));
+            return Doubled { source: x, scales, weights, size, corner }.compute(&scaled, y);
+        }
+        // Even results see tap 0 on their pixel and tap 2 on the one before, odd ones tap 1.
+        let axis = |odd: usize| if odd == 1 { vec![(1, BORDER)] } else { vec![(0, BORDER), (2, BORDER - 1)] };
+        let (rows, columns) = inner(x.sizes);
+        let phase = |(odd_y, odd_x): (usize, usize)| {
+            let pairs = axis(odd_y).into_iter().flat_map(|y| axis(odd_x).into_iter().map(move |x| (y, x)));
+            let (taps, places): (Vec<usize>, Vec<_>) = pairs.map(|(y, x)| (y.0 * 3 + x.0, (y.1, x.1))).unzip();
+            Phase {
+                weights: self.weights().packed(&taps),
+                taps: places,
+                first: (BORDER + odd_y, BORDER + odd_x),
+                grid: (rows + 1 - odd_y, columns + 1 - odd_x),
+            }
+        };
+        let phases = [(0, 0), (0, 1), (1, 0), (1, 1)].map(phase);
+        Direct { source: &scaled, stride: 1, step: 2, phases: &phases }.compute(y);
+    }
+
+    /// The maps times the styles.
+    fn scaled(&self, x: &Maps) -> Maps {
+        let mut scaled = Maps::new(x.sizes);
+        let block = x.sizes.block();
+        let pairs = scaled.memory.par_chunks_exact_mut(block).zip(x.memory.par_chunks_exact(block));
+        pairs.zip(self.styles.par_chunks_exact(LANES)).for_each(|((to, from), style)| {
+            vector::run(Scale { from, style, to });
+        });
+        scaled
+    }
+
+    /// One over the norm of the modulated weights, `[N, O]`, channels filled up to whole blocks.
+    fn factors(&self, images: usize) -> Vec<f32> {
+        let (row, filled) = (self.inputs * 9, blocks_of(self.outputs) * LANES);
+        let styles = self.styles.chunks_exact(blocks_of(self.inputs) * LANES);
+        let squares: Vec<f32> =
+            styles.flat_map(|styles| styles[..self.inputs].iter().flat_map(|style| [style * style; 9])).collect(); // [N, I, 9]
+        let mut factors = vec![1.0; images * filled];
+        let to = Pointer::new(factors.as_mut_ptr());
+        self.weight.par_chunks_exact(row).with_min_len(4).enumerate().for_each(|(output, kernels)| {
+            for (image, squares) in squares.chunks_exact(row).enumerate() {
+                let energy = vector::run(Energy { kernels, squares });
+                // SAFETY: this task's output channel of an image.
+                unsafe { *to.at(image * filled + output) = 1.0 / (energy + EPSILON).sqrt() };
+            }
+        });
+        factors
+    }
+}
+
+/// Σ kernel² · square
+struct Energy<'a> {
+    kernels: &'a [f32],
+    squares: &'a [f32],
+}
+
+impl Kernel for Energy<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> f32 {
+        let whole = self.kernels.len() / (2 * V::LANES) * (2 * V::LANES);
+        let mut sums = [V::splat(0.0); 2];
+        for first in (0..whole).step_by(2 * V::LANES) {
+            for half in 0..2 {
+                // SAFETY: within the whole vectors of both, which are equally long.
+                unsafe {
+                    let kernels = V::load(self.kernels.as_ptr().add(first + half * V::LANES));
+                    let squares = V::load(self.squares.as_ptr().add(first + half * V::LANES));
+                    sums[half] = kernels.mul(kernels).mul_add(squares, sums[half]);
+                }
+            }
+        }
+        let mut lanes = [0.0; LANES];
+        // SAFETY: there is room for any vector.
+        unsafe { sums[0].add(sums[1]).store(lanes.as_mut_ptr()) };
+        let rest = self.kernels[whole..].iter().zip(&self.squares[whole..self.kernels.len()]);
+        lanes.iter().sum::<f32>() + rest.map(|(kernel, square)| kernel * kernel * square).sum::<f32>()
+    }
+}
+
+/// Each channel of a block times its factor.
+struct Scale<'a> {
+    from: &'a [f32],
+    style: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl Kernel for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for (to, from) in self.to.chunks_exact_mut(LANES).zip(self.from.chunks_exact(LANES)) {
+            for lane in (0..LANES).step_by(V::LANES) {
+                // SAFETY: one vector of three lines.
+                unsafe {
+                    let style = V::load(self.style.as_ptr().add(lane));
+                    V::load(from.as_ptr().add(lane)).mul(style).store(to.as_mut_ptr().add(lane));
+                }
+            }
+        }
+    }
+}
+
+/// Applies what follows a convolution to maps with a border.
+fn finish_in_place(finish: &Finish<'_>, maps: &mut Maps) {
+    let sizes = maps.sizes;
+    maps.memory.par_chunks_exact_mut(sizes.block()).enumerate().for_each(|(i, numbers)| {
+        let place = (i / sizes.blocks, i % sizes.blocks, sizes.blocks);
+        vector::run(FinishBlock { finish, sizes, place, numbers });
+    });
+}
+
+struct FinishBlock<'a> {
+    finish: &'a Finish<'a>,
+    sizes: Sizes,
+    /// Image, block and number of blocks.
+    place: (usize, usize, usize),
+    numbers: &'a mut [f32],
+}
+
+impl Kernel for FinishBlock<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (rows, columns) = inner(self.sizes);
+        for lane in (0..LANES).step_by(V::LANES) {
+            let channels = self.finish.channels::<V>(self.place, lane);
+            for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
+                let noise = self.finish.noise_at(self.place.0, (y, x));
+                let number = &mut self.numbers[self.sizes.offset(0, 0, (y + BORDER, x + BORDER)) + lane..][..V::LANES];
+                // SAFETY: a slice of one vector.
+                unsafe { channels.finish(V::load(number.as_ptr()), noise).store(number.as_mut_ptr()) };
+            }
+        }
+    }
+}

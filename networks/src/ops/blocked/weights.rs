@@ -1,0 +1,117 @@
+//! Weights of a convolution, in whatever order they are stored, in the order of the kernels.
+
+use rayon::prelude::*;
+
+use super::memory::{Memory, Pointer};
+use super::{LANES, blocks_of};
+use crate::ops::vector::{self, Kernel, Vector};
+
+/// The numbers of a block: 16 inputs of 16 outputs.
+pub(crate) const BLOCK: usize = LANES * LANES;
+
+/// Most taps of a kernel whose blocks are transposed.
+const MOST_TAPS: usize = 32;
+
+/// Weights as a convolution from `inputs` to `outputs` channels reads them.
+#[derive(Clone, Copy)]
+pub(crate) struct Weights<'a> {
+    pub numbers: &'a [f32],
+    pub outputs: usize,
+    pub inputs: usize,
+    /// Numbers from one output channel to the next, and from one input channel to the next; taps are neighbours.
+    pub output_step: usize,
+    pub input_step: usize,
+}
+
+impl Weights<'_> {
+    /// The given taps of a block as `[tap, 16 inputs, 16 outputs]`, zero where there are no such channels.
+    #[inline(always)]
+    pub fn block<V: Vector>(&self, (output_block, input_block): (usize, usize), taps: &[usize], to: &mut [f32]) {
+        let outputs = LANES.min(self.outputs - output_block * LANES);
+        let inputs = LANES.min(self.inputs - input_block * LANES);
+        let neighbours = self.output_step == self.inputs * self.input_step;
+        if outputs == LANES && inputs == LANES && neighbours && self.input_step <= MOST_TAPS {
+            return self.whole_block::<V>((output_block, input_block), taps, to);
+        }
+        if outputs < LANES || inputs < LANES {
+            to.fill(0.0);
+        }
+        for output in 0..outputs {
+            for input in 0..inputs {
+                let first = (output_block * LANES + output) * self.output_step
+                    + (input_block * LANES + input) * self.input_step;
+                let kernel = &self.numbers[first..];
+                for (to, &tap) in to.chunks_exact_mut(BLOCK).zip(taps) {
+                    to[input * LANES + output] = kernel[tap];
+                }
+            }
+        }
+    }
+
+    /// As [`block`](Self::block), for 16 outputs whose 16 inputs lie one after the other: 16 numbers of each are
+    /// transposed at a time.
+    #[inline(always)]
+    fn whole_block<V: Vector>(&self, (output, input): (usize, usize), taps: &[usize], to: &mut [f32]) {
+        let mut places = [usize::MAX; MOST_TAPS];
+        for (place, &tap) in taps.iter().enumerate() {
+            places[tap] = place;
+        }
+        let first = (output * self.output_step + input * self.input_step) * LANES;
+        let from = &self.numbers[first..][..(LANES - 1) * self.output_step + LANES * self.input_step];
+        let mut lines = [0.0; BLOCK];
+        for number in (0..LANES * self.input_step).step_by(LANES) {
+            for corner in 0..(LANES / V::LANES) * (LANES / V::LANES) {
+                let (y, x) = (corner / (LANES / V::LANES) * V::LANES, corner % (LANES / V::LANES) * V::LANES);
+                // SAFETY: a square within 16 rows of 16 numbers on either side.
+                unsafe {
+                    let from = from.as_ptr().add(y * self.output_step + number + x);
+                    V::transpose((from, self.output_step), (lines.as_mut_ptr().add(x * LANES + y), LANES));
+                }
+            }
+            for (i, line) in lines.chunks_exact(LANES).enumerate() {
+                let (input, place) = ((number + i) / self.input_step, places[(number + i) % self.input_step]);
+                if place != usize::MAX {
+                    to[place * BLOCK + input * LANES..][..LANES].copy_from_slice(line);
+                }
+            }
+        }
+    }
+
+    pub fn output_blocks(&self) -> usize {
+        blocks_of(self.outputs)
+    }
+
+    pub fn input_blocks(&self) -> usize {
+        blocks_of(self.inputs)
+    }
+
+    /// `[output block, input block, tap, 16 inputs, 16 outputs]`
+    pub fn packed(&self, taps: &[usize]) -> Memory {
+        let (inputs, each) = (self.input_blocks(), taps.len() * BLOCK);
+        let mut memory = Memory::take(self.output_blocks() * inputs * each);
+        let to = Pointer::new(memory.first());
+        (0..self.output_blocks() * inputs).into_par_iter().for_each(|block| {
+            // SAFETY: this task's block.
+            let to = unsafe { std::slice::from_raw_parts_mut(to.at(block * each), each) };
+            vector::run(Pack { weights: self, block: (block / inputs, block % inputs), taps, to });
+        });
+        memory
+    }
+}
+
+/// Packs one block.
+struct Pack<'a> {
+    weights: &'a Weights<'a>,
+    block: (usize, usize),
+    taps: &'a [usize],
+    to: &'a mut [f32],
+}
+
+impl Kernel for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        self.weights.block::<V>(self.block, self.taps, self.to);
+    }
+}

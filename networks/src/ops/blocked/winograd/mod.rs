@@ -1,0 +1,438 @@
+//! Winograd's minimal filtering F(4x4, 3x3): 36 products for a tile of 16 results, where the direct way takes 144
+//! (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4.3).
+//!
+//! Patches of pixels and kernels are transformed to 36 points, at each of which the channels are summed; the sums are
+//! transformed back. Large images go tile by tile, so that everything but the kernels stays in the level 2 cache; large
+//! kernels go block by block, so that they are read once.
+
+pub(crate) mod doubling;
+pub(crate) mod gradient;
+mod transforms;
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::LANES;
+use super::finish::{Channels, Finish};
+use super::maps::{Maps, Sizes};
+use super::memory::{Memory, Pointer};
+use super::product::{Sum, Target, product};
+use super::weights::{BLOCK, Weights};
+use crate::ops::vector::{self, Kernel, Vector};
+pub(crate) use transforms::TILE;
+use transforms::{kernel_to_points, patch_to_points, points_to_tile};
+
+/// Points of a tile, and of a kernel whatever the scheme.
+const POINTS: usize = transforms::SIDE * transforms::SIDE;
+
+/// A way of filtering with fewer products: patches and kernels become points, products of points become pixels. Patches
+/// lie four pixels apart.
+pub(crate) trait Scheme: Copy + Sync {
+    /// Points of a patch.
+    const POINTS: usize;
+    /// Pixels of the result along the side of a tile.
+    const SIDE: usize;
+
+    /// The point of the kernel that a point of the patch meets.
+    fn kernel_point(point: usize) -> usize;
+
+    /// A patch, rows `pixels.1` numbers apart, to points, `points.1` apart; each channel is scaled.
+    ///
+    /// # Safety
+    /// The pixels can be read and the points written.
+    unsafe fn enter<V: Vector>(pixels: (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize));
+
+    /// One vector of each tap, `taps.1` apart, to the 36 points of the kernel.
+    ///
+    /// # Safety
+    /// The taps can be read and the points written.
+    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize));
+
+    /// One vector of each point to a tile, rows `to.1` apart, finished where `place` (image, row and column) is.
+    ///
+    /// # Safety
+    /// The points can be read and the pixels written.
+    unsafe fn leave<V: Vector>(
+        points: (*const f32, usize),
+        finish: Option<(&Finish<'_>, &Channels<V>)>,
+        place: (usize, usize, usize),
+        to: (*mut f32, usize),
+    );
+}
+
+/// F(4x4, 3x3)
+#[derive(Clone, Copy)]
+pub(crate) struct Same;
+
+impl Scheme for Same {
+    const POINTS: usize = POINTS;
+    const SIDE: usize = TILE;
+
+    #[inline(always)]
+    fn kernel_point(point: usize) -> usize {
+        point
+    }
+
+    #[inline(always)]
+    unsafe fn enter<V: Vector>(pixels: (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe { patch_to_points::<V>(pixels, scale, points) }
+    }
+
+    #[inline(always)]
+    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe { kernel_to_points::<V>(taps, points) }
+    }
+
+    #[inline(always)]
+    unsafe fn leave<V: Vector>(
+        (points, point_step): (*const f32, usize),
+        finish: Option<(&Finish<'_>, &Channels<V>)>,
+        place: (usize, usize, usize),
+        to: (*mut f32, usize),
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let tile = points_to_tile::<V>(points, point_step);
+            match finish {
+                None => store(tile, to),
+                Some((finish, channels)) => store(finish.tile(tile, channels, place), to),
+            }
+        }
+    }
+}
+/// Numbers of transformed patches that a task works on: what fits into a level 2 cache beside the sums.
+const TASK: usize = 140 << 10;
+/// Numbers of transformed patches that all tasks share when kernels go block by block: about a third of a level 3 cache.
+const SHARED: usize = 2 << 20;
+/// Numbers of transformed kernels up to which they stay in a level 3 cache.
+const KERNELS: usize = 3 << 20;
+/// Input blocks of kernels that a task transforms at a time.
+const DEPTH: usize = 4;
+/// Tiles are taken in multiples of this, which the widest matrix kernel sums at a time.
+const GROUP: usize = 14;
+/// Points of all tiles whose sums a task keeps at a time, for the same reason as [`TASK`].
+const MOST_SUMS: usize = 128 * POINTS;
+
+/// A convolution with 3x3 taps.
+pub(crate) struct Winograd<'a, S> {
+    pub scheme: PhantomData<S>,
+    /// Tile (0, 0) sees its pixels from (0, 0) on; there is room for the last tile's patch.
+    pub source: &'a Maps,
+    /// A factor for each image and input channel, blocks filled up.
+    pub scales: Option<&'a [f32]>,
+    pub weights: Weights<'a>,
+    /// Where the kernel's taps, row by row, lie.
+    pub taps: [usize; 9],
+    /// Rows and columns of tiles.
+    pub tiles: (usize, usize),
+    /// Where the first tile goes in the result.
+    pub corner: (usize, usize),
+    pub finish: Option<Finish<'a>>,
+}
+
+impl<S: Scheme> Winograd<'_, S> {
+    /// Writes every tile.
+    pub fn compute(&self, target: &mut Maps) {
+        let count = self.source.sizes.images * self.tiles.0 * self.tiles.1;
+        let kernels = POINTS * BLOCK * self.weights.output_blocks() * self.weights.input_blocks();
+        let each = tiles_of_a_task::<S>(self.weights.input_blocks());
+        let to = (target.sizes, Pointer::new(target.memory.first()));
+        if kernels <= KERNELS && count >= 2 * rayon::current_num_threads() * GROUP {
+            let kernels = self.kernels();
+            let fair = count.div_ceil(rayon::current_num_threads()).next_multiple_of(GROUP);
+            let each = each.min(fair);
+            (0..count.div_ceil(each)).into_par_iter().for_each(|task| {
+                let tiles = task * each..((task + 1) * each).min(count);
+                vector::run(TileByTile { all: self, kernels: &kernels, tiles, to });
+            });
+            return;
+        }
+        let chunk = (SHARED / (S::POINTS * LANES * self.weights.input_blocks())).max(GROUP).min(count);
+        for first in (0..count).step_by(chunk) {
+            self.block_by_block(first..(first + chunk).min(count), to);
+        }
+    }
+
+    /// All kernels, `[output block, point, input block, 16 inputs, 16 outputs]`.
+    fn kernels(&self) -> Memory {
+        let (outputs, inputs) = (self.weights.output_blocks(), self.weights.input_blocks());
+        let mut memory = Memory::take(outputs * inputs * POINTS * BLOCK);
+        let to = Pointer::new(memory.first());
+        (0..outputs * inputs).into_par_iter().for_each(|task| {
+            let (output, input) = (task / inputs, task % inputs);
+            // SAFETY: this task's block at each point.
+            let to = unsafe { to.at((output * POINTS * inputs + input) * BLOCK) };
+            vector::run(Kernels { all: self, block: (output, input), to, point_step: inputs * BLOCK });
+        });
+        memory
+    }
+
+    fn block_by_block(&self, tiles: Range<usize>, to: (Sizes, Pointer)) {
+        let inputs = self.weights.input_blocks();
+        let block_step = tiles.len() * LANES;
+        let point_step = inputs * block_step + LANES; // the odd line keeps points apart in the cache
+        let mut points = Memory::take(S::POINTS * point_step);
+        let shared = Pointer::new(points.first());
+        let segments = tiles.len().div_ceil(GROUP);
+        (0..inputs * segments).into_par_iter().for_each(|task| {
+            let (block, first) = (task / segments, task % segments * GROUP);
+            let some = tiles.start + first..tiles.end.min(tiles.start + first + GROUP);
+            // SAFETY: this task's block and tiles at each point.
+            let to = unsafe { shared.at(block * block_step + first * LANES) };
+            vector::run(Patches { all: self, block, tiles: some, to, point_step });
+        });
+        let outputs = self.weights.output_blocks();
+        let threads = rayon::current_num_threads();
+        let blocks = if outputs >= 4 * threads { 2 } else { 1 };
+        let tasks = outputs.div_ceil(blocks);
+        let parts = (2 * threads).div_ceil(tasks).max(tiles.len().div_ceil(MOST_SUMS / S::POINTS)).min(segments);
+        let points = Points { numbers: &points, block_step, point_step };
+        (0..tasks * parts).into_par_iter().for_each(|task| {
+            let (first_block, part) = (task / parts * blocks, task % parts);
+            let bound = |part: usize| tiles.start + (tiles.len() * part / parts);
+            let some = bound(part)..bound(part + 1);
+            let blocks = first_block..(first_block + blocks).min(outputs);
+            vector::run(BlockByBlock { all: self, points, chunk: tiles.start, blocks, tiles: some, to });
+        });
+    }
+
+    /// Image, row and column of a tile.
+    #[inline(always)]
+    fn place(&self, tile: usize) -> (usize, usize, usize) {
+        let (rows, columns) = self.tiles;
+        (tile / (rows * columns), tile / columns % rows, tile % columns)
+    }
+
+    /// Transforms one block of some patches.
+    ///
+    /// # Safety
+    /// `to` has room for a line of each tile at each point.
+    #[inline(always)]
+    unsafe fn enter<V: Vector>(&self, block: usize, tiles: Range<usize>, (to, point_step): (*mut f32, usize)) {
+        let sizes = self.source.sizes;
+        for (i, tile) in tiles.enumerate() {
+            let (image, row, column) = self.place(tile);
+            let pixels = &self.source.memory[sizes.offset(image, block, (row * TILE, column * TILE))..];
+            let scale = self.scales.map(|scales| scales[(image * sizes.blocks + block) * LANES..][..LANES].as_ptr());
+            // SAFETY: a patch of the source, and this tile's lines.
+            unsafe { S::enter::<V>((pixels.as_ptr(), sizes.row()), scale, (to.add(i * LANES), point_step)) };
+        }
+    }
+
+    /// Transforms one block of some tiles' sums back and stores them.
+    ///
+    /// # Safety
+    /// `sums` holds a line of each tile at each point; the block of these tiles in the result is the caller's alone.
+    #[inline(always)]
+    unsafe fn leave<V: Vector>(
+        &self,
+        block: usize,
+        tiles: Range<usize>,
+        (sums, point_step): (*const f32, usize),
+        (sizes, to): (Sizes, Pointer),
+    ) {
+        for (i, tile) in tiles.enumerate() {
+            let (image, row, column) = self.place(tile);
+            let (row, column) = (row * S::SIDE, column * S::SIDE);
+            let corner = sizes.offset(image, block, (row + self.corner.0, column + self.corner.1));
+            for lane in (0..LANES).step_by(V::LANES) {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let (sums, to) = ((sums.add(i * LANES + lane), point_step), (to.at(corner + lane), sizes.row()));
+                    match &self.finish {
+                        None => S::leave::<V>(sums, None, (image, row, column), to),
+                        Some(finish) => {
+                            let channels = finish.channels::<V>((image, block, sizes.blocks), lane);
+                            S::leave::<V>(sums, Some((finish, &channels)), (image, row, column), to);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Stores a tile in rows `row_step` numbers apart.
+///
+/// # Safety
+/// The pixels can be written.
+#[inline(always)]
+unsafe fn store<V: Vector>(tile: [[V; TILE]; TILE], (to, row_step): (*mut f32, usize)) {
+    for (y, row) in tile.into_iter().enumerate() {
+        for (x, number) in row.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { number.store(to.add(y * row_step + x * LANES)) };
+        }
+    }
+}
+
+/// Tiles that a task transforms at a time.
+fn tiles_of_a_task<S: Scheme>(inputs: usize) -> usize {
+    (TASK / (S::POINTS * LANES * inputs) / GROUP * GROUP).max(GROUP)
+}
+
+/// Transforms one block of kernels.
+struct Kernels<'a, S> {
+    all: &'a Winograd<'a, S>,
+    /// Output and input block.
+    block: (usize, usize),
+    to: *mut f32,
+    point_step: usize,
+}
+
+impl<S: Scheme> Kernel for Kernels<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let mut taps = Aligned([0.0; 9 * BLOCK]);
+        self.all.weights.block::<V>(self.block, &self.all.taps, &mut taps.0);
+        for lane in (0..BLOCK).step_by(V::LANES) {
+            // SAFETY: one vector of each tap and of each point, for which whoever made this vouches.
+            unsafe { S::kernel::<V>((taps.0.as_ptr().add(lane), BLOCK), (self.to.add(lane), self.point_step)) };
+        }
+    }
+}
+
+#[repr(align(64))]
+struct Aligned([f32; 9 * BLOCK]);
+
+/// Some tiles, from pixels to pixels.
+struct TileByTile<'a, S> {
+    all: &'a Winograd<'a, S>,
+    kernels: &'a Memory,
+    tiles: Range<usize>,
+    to: (Sizes, Pointer),
+}
+
+impl<S: Scheme> Kernel for TileByTile<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (all, inputs, outputs) = (self.all, self.all.weights.input_blocks(), self.all.weights.output_blocks());
+        let block_step = self.tiles.len() * LANES;
+        let (in_step, out_step) = (inputs * block_step + LANES, 2 * block_step + LANES);
+        let (mut points, mut sums) = (Memory::take(S::POINTS * in_step), Memory::take(S::POINTS * out_step));
+        let (points, sums) = (points.first(), sums.first());
+        for block in 0..inputs {
+            // SAFETY: this block's lines of every tile at every point.
+            unsafe { all.enter::<V>(block, self.tiles.clone(), (points.add(block * block_step), in_step)) };
+        }
+        for first in (0..outputs).step_by(2) {
+            let blocks = 2.min(outputs - first);
+            for point in 0..S::POINTS {
+                let kernels = &self.kernels[(first * POINTS + S::kernel_point(point)) * inputs * BLOCK..];
+                // SAFETY: all blocks at this point, of kernels, patches and sums.
+                unsafe {
+                    let sum = Sum {
+                        weights: kernels.as_ptr(),
+                        weights_step: POINTS * inputs * BLOCK,
+                        pixels: points.add(point * in_step),
+                        block_step,
+                        blocks: inputs,
+                        taps: &[0],
+                    };
+                    let first = sums.add(point * out_step);
+                    let to = Target { first, position_step: LANES, block_step, adds: false };
+                    product::<V, 1>(sum, self.tiles.len(), blocks, to);
+                }
+            }
+            for block in 0..blocks {
+                let sums = (sums.wrapping_add(block * block_step).cast_const(), out_step);
+                // SAFETY: these tiles belong to this task.
+                unsafe { all.leave::<V>(first + block, self.tiles.clone(), sums, self.to) };
+            }
+        }
+    }
+}
+
+/// Transforms some patches of one block.
+struct Patches<'a, S> {
+    all: &'a Winograd<'a, S>,
+    block: usize,
+    tiles: Range<usize>,
+    to: *mut f32,
+    point_step: usize,
+}
+
+impl<S: Scheme> Kernel for Patches<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        // SAFETY: whoever made this vouches for the room.
+        unsafe { self.all.enter::<V>(self.block, self.tiles, (self.to, self.point_step)) };
+    }
+}
+
+/// Transformed patches of a chunk of tiles, `[point, block, tile, 16]`.
+#[derive(Clone, Copy)]
+struct Points<'a> {
+    numbers: &'a [f32],
+    block_step: usize,
+    point_step: usize,
+}
+
+/// Some tiles of one or two output blocks: kernels are transformed a few input blocks at a time and used at once.
+struct BlockByBlock<'a, S> {
+    all: &'a Winograd<'a, S>,
+    points: Points<'a>,
+    /// First tile of the chunk.
+    chunk: usize,
+    blocks: Range<usize>,
+    tiles: Range<usize>,
+    to: (Sizes, Pointer),
+}
+
+impl<S: Scheme> Kernel for BlockByBlock<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (all, inputs, count) = (self.all, self.all.weights.input_blocks(), self.tiles.len());
+        let block_step = count * LANES;
+        let (in_step, out_step) = (DEPTH * BLOCK, self.blocks.len() * block_step + LANES);
+        let kernels_step = POINTS * in_step + LANES;
+        let mut kernels = Memory::take(self.blocks.len() * kernels_step);
+        let mut sums = Memory::take(S::POINTS * out_step);
+        let (kernels, sums) = (kernels.first(), sums.first());
+        for first in (0..inputs).step_by(DEPTH) {
+            let depth = DEPTH.min(inputs - first);
+            for (i, output) in self.blocks.clone().enumerate() {
+                for input in 0..depth {
+                    let to = kernels.wrapping_add(i * kernels_step + input * BLOCK);
+                    Kernels { all, block: (output, first + input), to, point_step: in_step }.run::<V>();
+                }
+            }
+            for point in 0..S::POINTS {
+                let offset = point * self.points.point_step
+                    + first * self.points.block_step
+                    + (self.tiles.start - self.chunk) * LANES;
+                // SAFETY: these input blocks at this point, of kernels, patches and sums.
+                unsafe {
+                    let sum = Sum {
+                        weights: kernels.add(S::kernel_point(point) * in_step),
+                        weights_step: kernels_step,
+                        pixels: self.points.numbers[offset..].as_ptr(),
+                        block_step: self.points.block_step,
+                        blocks: depth,
+                        taps: &[0],
+                    };
+                    let to =
+                        Target { first: sums.add(point * out_step), position_step: LANES, block_step, adds: first > 0 };
+                    product::<V, 1>(sum, count, self.blocks.len(), to);
+                }
+            }
+        }
+        for (i, block) in self.blocks.enumerate() {
+            let sums = (sums.wrapping_add(i * block_step).cast_const(), out_step);
+            // SAFETY: these tiles and blocks belong to this task.
+            unsafe { all.leave::<V>(block, self.tiles.clone(), sums, self.to) };
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Rendering without gradients: the features stay in blocks of 16 channels from the first layer to the last, and each layer
+//! is two or three passes over them.
+//!
+//! Serves what the published generators are; anything else (gradients or tangents wanted, half precision, residual
+//! blocks, other filters) goes the general way, and so does this when a shape is not as expected.
+
+use candle_core::{DType, Device, Storage, Tensor};
+
+use super::{Entry, NoiseInput, NoiseOf, StyledConv, Synthesis, SynthesisBlock, ToRgb, convolutions};
+use crate::error::Result;
+use crate::grad::Dual;
+use crate::ops::blocked::colours::colours;
+use crate::ops::blocked::finish::{self, Finish};
+use crate::ops::blocked::maps::{Maps, Planes, from_planes};
+use crate::ops::blocked::styled::{self, BORDER, Layer};
+use crate::ops::blocked::{LANES, blocks_of};
+use crate::ops::real::elements;
+use crate::ops::{self, Activation, Arithmetic, BiasAct, Filter};
+use crate::stylegan2::synthesis::Noise;
+use crate::timing::timed;
+
+impl Synthesis {
+    /// The image, or nothing where the general way has to be taken.
+    pub(super) fn render(&self, ws: &Dual, noise: &Noise) -> Result<Option<Dual>> {
+        let (n, _, w_dim) = ws.value().dims3()?;
+        if !is_constant(ws) || !self.blocks.iter().all(SynthesisBlock::is_plain) {
+            return Ok(None);
+        }
+        let (mut features, mut image) = (None, None);
+        for block in &self.blocks {
+            let convolutions = convolutions(block.resolution);
+            let w_at = |index: usize| ws.narrow(1, index, 1)?.reshape((n, w_dim));
+            let (first, last) = (*convolutions.start(), *convolutions.end());
+            let Some(x) = block.enter(features, (&w_at(first)?, noise.of(first)?))? else { return Ok(None) };
+            let Some(x) = block.conv1.render(&x, &w_at(last)?, noise.of(last)?)? else { return Ok(None) };
+            let Some(to_rgb) = &block.to_rgb else { return Ok(None) };
+            let rgb = to_rgb.render(&x, &w_at(last + 1)?)?;
+            image = Some(match image {
+                Some(below) => timed("image", 0, || ops::upsample2d(&below, &block.filter, 2)?.add(&rgb))?,
+                None => rgb,
+            });
+            features = Some((x, n));
+        }
+        Ok(image)
+    }
+}
+
+impl SynthesisBlock {
+    /// Whether all layers are of the kind that is served here.
+    fn is_plain(&self) -> bool {
+        let grows = match &self.entry {
+            Entry::Const(constant) => is_constant(constant),
+            Entry::Grow { conv0, skip } => skip.is_none() && conv0.is_plain() && conv0.taps().is_some(),
+        };
+        let to_rgb = self.to_rgb.as_ref().is_some_and(ToRgb::is_plain);
+        grows && to_rgb && self.conv1.is_plain() && self.arithmetic == Arithmetic::Single
+    }
+
+    /// The features that `conv1` reads.
+    fn enter(&self, below: Option<(Maps, usize)>, (w, noise): (&Dual, NoiseOf<'_>)) -> Result<Option<Maps>> {
+        match (&self.entry, below) {
+            (Entry::Const(constant), _) => {
+                let (_one, c, h, w_px) = constant.dims4()?;
+                let n = w.dims()[0];
+                let mut maps = Maps::new(styled::bordered(n, c, (h, w_px)));
+                let numbers = constant.value().broadcast_as((n, c, h, w_px))?.flatten_all()?.to_vec1::<f32>()?;
+                let planes = Planes { channels: c, rows: h, columns: w_px, first_image: 0 };
+                from_planes(&numbers, planes, (-(BORDER as isize), -(BORDER as isize)), &mut maps);
+                Ok(Some(maps))
+            }
+            (Entry::Grow { conv0, .. }, Some((below, _))) => conv0.render(&below, w, noise),
+            (Entry::Grow { .. }, None) => Ok(None),
+        }
+    }
+}
+
+impl StyledConv {
+    fn is_plain(&self) -> bool {
+        let parameters =
+            [&self.weight, &self.bias].into_iter().chain(self.noise.iter().flat_map(NoiseInput::parameters));
+        self.arithmetic == Arithmetic::Single
+            && self.affine.parameters().into_iter().chain(parameters).all(is_constant)
+            && lines(&self.act).is_some()
+    }
+
+    /// Vertical and horizontal taps of the filter in the order in which pixels meet them, with the gain of growing.
+    fn taps(&self) -> Option<[[f32; 4]; 2]> {
+        taps(&self.filter)
+    }
+
+    /// The layer on maps with a border; nothing when the noise has an unexpected shape.
+    fn render(&self, x: &Maps, w: &Dual, noise: NoiseOf<'_>) -> Result<Option<Maps>> {
+        let (outputs, inputs, _, _) = self.weight.dims4()?;
+        let styles = filled_up(self.affine.forward(w)?.value())?;
+        let bias = filled_up(&self.bias.value().unsqueeze(0)?)?;
+        let (rows, columns) = styled::inner(x.sizes);
+        let size = (rows * self.up, columns * self.up);
+        let noise = match (&self.noise, noise) {
+            (None, _) | (_, NoiseOf::None) => None,
+            (Some(own), NoiseOf::Const) => Some(own.scaled(&own.constant)?),
+            (Some(own), NoiseOf::Given(image)) if is_constant(image) => Some(own.scaled(image)?),
+            (Some(_), NoiseOf::Given(_)) => return Ok(None),
+        };
+        let area = size.0 * size.1;
+        let noise = match &noise {
+            None => None,
+            Some(numbers) if [area, area * x.sizes.images].contains(&numbers.len()) => {
+                let image_step = if numbers.len() == area { 0 } else { area };
+                Some(finish::Noise { numbers, columns: size.1, image_step })
+            }
+            Some(_) => return Ok(None),
+        };
+        let (Some((slope, gain, clamp)), Some(taps)) = (lines(&self.act), self.taps()) else { return Ok(None) };
+        let finish = Finish { factors: None, bias: &bias, noise, gain, slope, clamp };
+        let weight = self.weight.value().contiguous()?;
+        let (storage, layout) = weight.storage_and_layout();
+        let Storage::Cpu(storage) = &*storage else { return Ok(None) };
+        let layer = Layer { weight: elements(storage, layout)?, outputs, inputs, styles: &styles, finish };
+        Ok(Some(if self.up == 1 { layer.convolve(x) } else { layer.grow(x, taps) }))
+    }
+}
+
+impl NoiseInput {
+    fn parameters(&self) -> [&Dual; 2] {
+        [&self.constant, &self.strength]
+    }
+
+    /// The numbers of noise images times the layer's strength.
+    fn scaled(&self, image: &Dual) -> Result<Vec<f32>> {
+        let strength = self.strength.value().to_scalar::<f32>()?;
+        let mut numbers = image.value().flatten_all()?.to_vec1::<f32>()?;
+        numbers.iter_mut().for_each(|number| *number *= strength);
+        Ok(numbers)
+    }
+}
+
+impl ToRgb {
+    fn is_plain(&self) -> bool {
+        let parameters = self.affine.parameters().into_iter().chain([&self.weight, &self.bias]);
+        let linear = self.act.activation == Activation::Linear && self.act.gain() == 1.0;
+        self.arithmetic == Arithmetic::Single && linear && parameters.into_iter().all(is_constant)
+    }
+
+    /// # Shapes
+    /// → `[N, img_channels, R, R]`
+    fn render(&self, x: &Maps, w: &Dual) -> Result<Dual> {
+        let (outputs, inputs, _, _) = self.weight.dims4()?;
+        let styles = self.affine.forward(w)?.scale(1.0 / (inputs as f64).sqrt())?; // [N, I]
+        let n = styles.dims()[0];
+        let weights = self.weight.value().reshape((1, outputs, inputs))?;
+        let weights = weights.broadcast_mul(&styles.value().unsqueeze(1)?)?; // [N, O, I]
+        let weights = filled_up(&weights.reshape((n * outputs, inputs))?)?;
+        let bias = self.bias.value().to_vec1::<f32>()?;
+        let clamp = self.act.clamp.map_or(f32::INFINITY, |clamp| clamp as f32);
+        let (rows, columns) = styled::inner(x.sizes);
+        let numbers = timed("colours", 0, || colours(x, &weights, &bias, clamp));
+        Ok(Tensor::from_vec(numbers, (n, outputs, rows, columns), &Device::Cpu)?.into())
+    }
+}
+
+/// Whether a tensor is in single precision on the CPU and nobody follows its gradient.
+fn is_constant(dual: &Dual) -> bool {
+    let value = dual.value();
+    dual.tangent().is_none() && !value.track_op() && value.dtype() == DType::F32 && value.device().is_cpu()
+}
+
+/// Slope, gain and clamp of an activation of two lines whose larger one counts.
+fn lines(act: &BiasAct) -> Option<(f32, f32, f32)> {
+    let slope = act.activation.negative_slope(act.alpha).filter(|slope| (0.0..=1.0).contains(slope))?;
+    Some((slope as f32, act.gain() as f32, act.clamp.map_or(f32::INFINITY, |clamp| clamp as f32)))
+}
+
+fn taps(filter: &Filter) -> Option<[[f32; 4]; 2]> {
+    let [(vertical, horizontal)] = filter.factors().try_into().ok()?;
+    // Growing both axes leaves a quarter of the pixels, which the gain makes up for.
+    let turned = |taps: Vec<f64>, gain: f64| -> Option<[f32; 4]> {
+        let taps: [f64; 4] = taps.try_into().ok()?;
+        Some([3, 2, 1, 0].map(|i| (taps[i] * gain) as f32))
+    };
+    Some([turned(vertical, 4.0)?, turned(horizontal, 1.0)?])
+}
+
+/// Rows `[N, C]`, each filled up with zeros to whole blocks of channels.
+fn filled_up(rows: &Tensor) -> Result<Vec<f32>> {
+    let (n, channels) = rows.dims2()?;
+    let filled = blocks_of(channels) * LANES;
+    let mut numbers = vec![0.0; n * filled];
+    let from = rows.flatten_all()?.to_vec1::<f32>()?;
+    for (to, from) in numbers.chunks_exact_mut(filled).zip(from.chunks_exact(channels)) {
+        to[..channels].copy_from_slice(from);
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,180 @@
+//! A video to a video, by two `ffmpeg` processes: one decodes to raw frames, the other encodes what we make of them and
+//! takes the sound over as it is.
+//!
+//! Frames are decoded at a constant rate, the video's own: those of a variable rate are repeated or dropped, so that picture
+//! and sound stay together.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::{Applied, ApplyPlan, Translator, stream};
+use crate::dataset::video::{Frames, Video};
+use crate::events::{Event, Sink};
+
+/// Which video is translated.
+#[derive(Clone, Debug)]
+pub struct VideoPlan {
+    /// The student.
+    pub apply: ApplyPlan,
+    /// The video.
+    pub input: PathBuf,
+    /// The video to write.
+    pub output: PathBuf,
+    /// The program that decodes and encodes, `ffmpeg` unless somebody knows better.
+    pub ffmpeg: PathBuf,
+}
+
+/// Translates a video; the result appears under its name when it is complete.
+///
+/// # Errors
+/// When `ffmpeg` is not installed, cannot read or write the video, or the work was stopped.
+pub fn run(plan: &VideoPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Applied> {
+    let mut translator = Translator::open(&plan.apply)?;
+    let estimate = Video::estimate(&plan.input, Frames::All);
+    sink.event(&Event::Started { what: format!("translating `{}`", plan.input.display()) });
+    let unfinished = Unfinished::beside(&plan.output)?;
+    let mut decoder = Process::start(&plan.ffmpeg, &decoding(&plan.input), Stdio::null(), Stdio::piped())?;
+    let mut encoder =
+        Process::start(&plan.ffmpeg, &encoding(&plan.input, unfinished.path()), Stdio::piped(), Stdio::null())?;
+    let mut frames = BufReader::new(decoder.child.stdout.take().expect("the output is piped"));
+    let mut result = BufWriter::new(encoder.child.stdin.take().expect("the input is piped"));
+    let translated = stream::run(&mut translator, (&mut frames, &mut result), estimate, (stop, sink));
+    drop((frames, result));
+    if stop.load(Ordering::Relaxed) {
+        bail!("stopped; nothing was written");
+    }
+    // When a process failed, its own words say more than a pipe that was closed.
+    if translated.is_ok() {
+        decoder.finish(&plan.input)?;
+    } else {
+        decoder.finish_if_failed(&plan.input)?;
+    }
+    let outcome = match (encoder.finish(&plan.output), translated) {
+        (Err(error), _) => return Err(error),
+        (Ok(()), translated) => translated?,
+    };
+    unfinished.finish(&plan.output)?;
+    sink.event(&Event::Saved { path: plan.output.clone() });
+    Ok(outcome)
+}
+
+fn named(path: &Path) -> OsString {
+    // In front of a name that could be taken for an address or an option.
+    let mut file = OsString::from("file:");
+    file.push(path);
+    file
+}
+
+fn words(list: &[&str]) -> Vec<OsString> {
+    list.iter().map(OsString::from).collect()
+}
+
+fn decoding(input: &Path) -> Vec<OsString> {
+    let mut arguments = words(&["-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe", "-i"]);
+    arguments.push(named(input));
+    arguments.extend(words(&["-map", "0:v:0", "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "-"]));
+    arguments
+}
+
+fn encoding(sound: &Path, output: &Path) -> Vec<OsString> {
+    let mut arguments = words(&["-nostdin", "-loglevel", "error", "-y", "-f", "yuv4mpegpipe", "-i", "-", "-i"]);
+    arguments.push(named(sound));
+    // Sound where there is any, as it is; even sizes for codecs that halve the chroma.
+    arguments.extend(words(&["-map", "0:v:0", "-map", "1:a?", "-c:a", "copy", "-pix_fmt", "yuv420p"]));
+    arguments.extend(words(&["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]));
+    arguments.push(named(output));
+    arguments
+}
+
+/// A running `ffmpeg` and what it complains about.
+struct Process {
+    child: Child,
+    complaints: File,
+}
+
+impl Process {
+    fn start(program: &Path, arguments: &[OsString], stdin: Stdio, stdout: Stdio) -> Result<Process> {
+        let complaints = tempfile::tempfile().context("cannot make a temporary file")?;
+        let stderr = complaints.try_clone().context("cannot make a temporary file")?;
+        let child = Command::new(program).args(arguments).stdin(stdin).stdout(stdout).stderr(stderr).spawn();
+        let child = child.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => anyhow!(
+                "videos need the program `{}`, which is not installed (on Debian: apt-get install ffmpeg)",
+                program.display()
+            ),
+            _ => anyhow!(error).context(format!("cannot start `{}`", program.display())),
+        })?;
+        Ok(Process { child, complaints })
+    }
+
+    /// Waits for the end; an error when it failed, in its own words.
+    fn finish(&mut self, about: &Path) -> Result<()> {
+        let status = self.child.wait().context("`ffmpeg` was lost")?;
+        if status.success() {
+            return Ok(());
+        }
+        bail!("`ffmpeg` failed on `{}`: {}", about.display(), self.complaint())
+    }
+
+    /// The error of a process that has ended by itself; one that waits for us is ended when it is dropped.
+    fn finish_if_failed(&mut self, about: &Path) -> Result<()> {
+        match self.child.try_wait().context("`ffmpeg` was lost")? {
+            Some(status) if !status.success() && !self.complaint().is_empty() => {
+                bail!("`ffmpeg` failed on `{}`: {}", about.display(), self.complaint())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn complaint(&mut self) -> String {
+        let mut words = Vec::new();
+        let read = self.complaints.seek(SeekFrom::Start(0)).and_then(|_| {
+            // The beginning is enough: a damaged video repeats itself.
+            self.complaints.by_ref().take(2000).read_to_end(&mut words)
+        });
+        match read {
+            Ok(_) => String::from_utf8_lossy(&words).trim().to_owned(),
+            Err(error) => format!("(its words are lost: {error})"),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended already, or nobody wants its work.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A video under another name until it is complete; the ending tells `ffmpeg` the format.
+struct Unfinished(tempfile::TempPath);
+
+impl Unfinished {
+    fn beside(output: &Path) -> Result<Unfinished> {
+        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let extension = output.extension().context("the result needs an ending, such as .mp4")?;
+        let suffix = format!(".tmp.{}", extension.to_string_lossy());
+        let mut builder = tempfile::Builder::new();
+        let file = builder.prefix(".toonify-").suffix(&suffix).tempfile_in(folder);
+        let file = file.with_context(|| format!("cannot write `{}`", output.display()))?;
+        Ok(Unfinished(file.into_temp_path()))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn finish(self, output: &Path) -> Result<()> {
+        self.0
+            .persist(output)
+            .map_err(|failed| failed.error)
+            .with_context(|| format!("cannot write `{}`", output.display()))
+    }
+}

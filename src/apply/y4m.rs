@@ -1,0 +1,230 @@
+//! Raw frames in a pipe: YUV4MPEG2, as ffmpeg and mplayer speak it (<https://wiki.multimedia.cx/index.php/YUV4MPEG2>).
+//!
+//! Colours are those of ITU-R BT.601 with 16 to 235 for luma, in 4:4:4 or 4:2:0; other kinds are refused.
+
+use std::io::{BufRead, Write};
+
+use anyhow::{Context, Result, bail, ensure};
+use image::{Rgb, RgbImage};
+
+use crate::store::photo::MAX_PIXELS;
+
+/// How often chroma is sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chroma {
+    /// Once a pixel.
+    Full,
+    /// Once for 2x2 pixels.
+    Quarter,
+}
+
+/// What the head of a stream says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Columns and rows.
+    pub size: (u32, u32),
+    /// Chroma of the frames.
+    pub chroma: Chroma,
+    /// Rate, interlacing, aspect and comments, as they were read: passed on untouched.
+    pub rest: String,
+}
+
+/// Longest line of parameters.
+const LONGEST_LINE: usize = 1024;
+const MAGIC: &str = "YUV4MPEG2";
+
+impl Head {
+    /// Reads the first line.
+    ///
+    /// # Errors
+    /// When it is no YUV4MPEG2, or of a kind that is not known.
+    pub fn read(input: &mut impl BufRead) -> Result<Head> {
+        let line = line(input).with_context(|| format!("the pipe does not begin with `{MAGIC}`"))?;
+        let line = line.with_context(|| format!("the pipe is empty, expected `{MAGIC}`"))?;
+        let mut words = line.split(' ');
+        ensure!(words.next() == Some(MAGIC), "the pipe does not begin with `{MAGIC}`");
+        let (mut width, mut height, mut chroma, mut rest) = (0, 0, Chroma::Quarter, String::new());
+        for word in words.filter(|word| !word.is_empty()) {
+            let (key, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
+            match key {
+                "W" => width = value.parse().context("the width of the frames is no number")?,
+                "H" => height = value.parse().context("the height of the frames is no number")?,
+                "C" => chroma = chroma_of(value)?,
+                _ => rest.push_str(&format!(" {word}")),
+            }
+        }
+        let pixels = u64::from(width) * u64::from(height);
+        ensure!(pixels > 0 && pixels <= MAX_PIXELS, "frames of {width}x{height} pixels cannot be translated");
+        Ok(Head { size: (width, height), chroma, rest })
+    }
+
+    /// Writes the first line.
+    ///
+    /// # Errors
+    /// When the pipe is closed.
+    pub fn write(&self, output: &mut impl Write) -> Result<()> {
+        let kind = match self.chroma {
+            Chroma::Full => "444",
+            Chroma::Quarter => "420jpeg",
+        };
+        let (width, height) = self.size;
+        Ok(writeln!(output, "{MAGIC} W{width} H{height} C{kind}{}", self.rest)?)
+    }
+
+    /// Columns and rows of a plane of chroma.
+    fn chroma_size(&self) -> (usize, usize) {
+        let (width, height) = (self.size.0 as usize, self.size.1 as usize);
+        match self.chroma {
+            Chroma::Full => (width, height),
+            Chroma::Quarter => (width.div_ceil(2), height.div_ceil(2)),
+        }
+    }
+
+    /// Reads a frame; `None` at the end.
+    ///
+    /// # Errors
+    /// When it is cut off, or something else than a frame follows.
+    pub fn read_frame(&self, input: &mut impl BufRead) -> Result<Option<RgbImage>> {
+        let Some(line) = line(input)? else { return Ok(None) };
+        ensure!(line == "FRAME" || line.starts_with("FRAME "), "found `{line}` in the pipe, expected `FRAME`");
+        let (width, height) = self.size;
+        let (columns, rows) = self.chroma_size();
+        let luma = width as usize * height as usize;
+        let mut planes = vec![0; luma + 2 * columns * rows];
+        input.read_exact(&mut planes).context("the last frame is cut off")?;
+        let step = if self.chroma == Chroma::Full { 1 } else { 2 };
+        let pixel = |x: u32, y: u32| {
+            let (x, y) = (x as usize, y as usize);
+            let place = luma + y / step * columns + x / step;
+            rgb([planes[y * width as usize + x], planes[place], planes[place + columns * rows]])
+        };
+        Ok(Some(RgbImage::from_fn(width, height, pixel)))
+    }
+
+    /// Writes a frame.
+    ///
+    /// # Errors
+    /// When it is of another size, or the pipe is closed.
+    pub fn write_frame(&self, frame: &RgbImage, output: &mut impl Write) -> Result<()> {
+        ensure!(frame.dimensions() == self.size, "a frame of {:?} in a stream of {:?}", frame.dimensions(), self.size);
+        let (columns, rows) = self.chroma_size();
+        let converted: Vec<[f32; 3]> = frame.pixels().map(yuv).collect();
+        let width = self.size.0 as usize;
+        let mut bytes: Vec<u8> = converted.iter().map(|yuv| byte(yuv[0])).collect();
+        for channel in [1, 2] {
+            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+                bytes.push(byte(self.chroma_at(&converted, (row, column), (channel, width))));
+            }
+        }
+        output.write_all(b"FRAME\n")?;
+        Ok(output.write_all(&bytes)?)
+    }
+
+    /// Mean chroma of the pixels that share it.
+    fn chroma_at(&self, pixels: &[[f32; 3]], (row, column): (usize, usize), (channel, width): (usize, usize)) -> f32 {
+        if self.chroma == Chroma::Full {
+            return pixels[row * width + column][channel];
+        }
+        let height = pixels.len() / width;
+        let (rows, columns) = (2 * row..(2 * row + 2).min(height), 2 * column..(2 * column + 2).min(width));
+        let count = (rows.len() * columns.len()) as f32;
+        let places = rows.flat_map(|y| columns.clone().map(move |x| y * width + x));
+        places.map(|place| pixels[place][channel]).sum::<f32>() / count
+    }
+}
+
+fn chroma_of(kind: &str) -> Result<Chroma> {
+    match kind {
+        "444" => Ok(Chroma::Full),
+        "420" | "420jpeg" | "420mpeg2" | "420paldv" => Ok(Chroma::Quarter),
+        _ => {
+            bail!("frames of kind `C{kind}` are not known; convert them to 8 bits, 4:2:0 or 4:4:4 (`-pix_fmt yuv420p`)")
+        }
+    }
+}
+
+/// The next line without its end; `None` at the end of the stream.
+fn line(input: &mut impl BufRead) -> Result<Option<String>> {
+    let mut bytes = Vec::new();
+    loop {
+        let mut byte = [0];
+        if input.read(&mut byte)? == 0 {
+            ensure!(bytes.is_empty(), "the pipe ends within a line");
+            return Ok(None);
+        }
+        match byte[0] {
+            b'\n' => return Ok(Some(String::from_utf8(bytes).context("a line of the pipe is no text")?)),
+            byte => bytes.push(byte),
+        }
+        ensure!(bytes.len() <= LONGEST_LINE, "a line of the pipe has more than {LONGEST_LINE} bytes");
+    }
+}
+
+/// ITU-R BT.601, section 2.5: luma from 16 to 235, chroma from 16 to 240.
+fn rgb([y, u, v]: [u8; 3]) -> Rgb<u8> {
+    let y = (f32::from(y) - 16.0) * (255.0 / 219.0);
+    let (u, v) = ((f32::from(u) - 128.0) * (255.0 / 224.0), (f32::from(v) - 128.0) * (255.0 / 224.0));
+    Rgb([byte(y + 1.402 * v), byte(y - 0.344_136 * u - 0.714_136 * v), byte(y + 1.772 * u)])
+}
+
+fn yuv(pixel: &Rgb<u8>) -> [f32; 3] {
+    let [r, g, b] = pixel.0.map(f32::from);
+    let y = 0.299 * r + 0.587 * g + 0.114 * b;
+    let (u, v) = ((b - y) / 1.772, (r - y) / 1.402);
+    [16.0 + y * (219.0 / 255.0), 128.0 + u * (224.0 / 255.0), 128.0 + v * (224.0 / 255.0)]
+}
+
+fn byte(x: f32) -> u8 {
+    x.round() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(chroma: Chroma) -> Head {
+        Head { size: (5, 3), chroma, rest: " F30000:1001 Ip A1:1".to_owned() }
+    }
+
+    #[test]
+    fn streams_come_back_as_they_were() {
+        for chroma in [Chroma::Full, Chroma::Quarter] {
+            let (head, mut stream) = (head(chroma), Vec::new());
+            let frame = RgbImage::from_pixel(5, 3, Rgb([200, 100, 50]));
+            head.write(&mut stream).unwrap();
+            head.write_frame(&frame, &mut stream).unwrap();
+            head.write_frame(&frame, &mut stream).unwrap();
+            let mut input = stream.as_slice();
+            assert_eq!(Head::read(&mut input).unwrap(), head);
+            for _ in 0..2 {
+                let read = head.read_frame(&mut input).unwrap().unwrap();
+                let off = read.iter().zip(frame.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+                assert!(off <= 2, "{off}");
+            }
+            assert!(head.read_frame(&mut input).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn black_white_and_primaries_have_their_published_codes() {
+        let check = |pixel: [u8; 3], expected: [u8; 3]| assert_eq!(yuv(&Rgb(pixel)).map(byte), expected);
+        check([0, 0, 0], [16, 128, 128]);
+        check([255, 255, 255], [235, 128, 128]);
+        check([255, 0, 0], [81, 90, 240]);
+        check([0, 255, 0], [145, 54, 34]);
+        check([0, 0, 255], [41, 240, 110]);
+    }
+
+    #[test]
+    fn what_is_no_stream_is_refused() {
+        let refused = |bytes: &[u8]| assert!(Head::read(&mut &bytes[..]).is_err(), "{bytes:?}");
+        refused(b"");
+        refused(b"P6\n1 1\n255\n");
+        refused(b"YUV4MPEG2 W0 H2\n");
+        refused(b"YUV4MPEG2 W4 H4 C422\n");
+        refused(b"YUV4MPEG2 W999999 H999999\n");
+        refused(&[b'x'; 5000]);
+        assert!(head(Chroma::Full).read_frame(&mut &b"FRAME\nabc"[..]).is_err());
+        assert!(head(Chroma::Full).read_frame(&mut &b"FROM\n"[..]).is_err());
+    }
+}

@@ -1,0 +1,155 @@
+//! How fast this machine renders, projects and trains: networks with random weights, of published sizes.
+//!
+//! The peak is a loop of multiply-adds on registers, run just before; a share counts the operations of direct convolutions,
+//! so that Winograd's way can exceed what the processor executes.
+
+mod networks;
+
+use std::time::Instant;
+
+use anyhow::Result;
+use rayon::prelude::*;
+use serde::Serialize;
+use toonify_networks::ops::peak;
+use toonify_networks::ops::vector::Instructions;
+use toonify_networks::stylegan2::GeneratorConfig;
+
+use crate::events::{Event, Sink};
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct BenchPlan {
+    /// In this order.
+    pub works: Vec<Work>,
+    /// Calls of each, after one that does not count.
+    pub repetitions: usize,
+}
+
+/// A piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// `batch` images of the published `paper256` generator from `w`, with its constant noise.
+    Generate {
+        /// Images at a time.
+        batch: usize,
+    },
+    /// A step of projecting one image with that generator and a VGG16.
+    Project,
+    /// A training step with the `auto` configuration at 64 px, all phases as lazily as they come: 16 steps are one call.
+    Train {
+        /// Images a step.
+        batch: usize,
+    },
+}
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Benched {
+    /// Threads of the process.
+    pub threads: usize,
+    /// Vector instructions that the convolutions use.
+    pub instructions: &'static str,
+    /// Multiply-adds on registers, in 10⁹ operations a second.
+    pub peak_gflops: f64,
+    /// One for each piece of work.
+    pub results: Vec<Timing>,
+}
+
+/// Times of one piece of work.
+#[derive(Clone, Debug, Serialize)]
+pub struct Timing {
+    /// `generate`, `project` or `train`.
+    pub work: &'static str,
+    /// Images at a time.
+    pub batch: usize,
+    /// Seconds of the fastest call, and of the one in the middle; a training step's mean over its call.
+    pub best_seconds: f64,
+    /// Half of the calls were slower.
+    pub median_seconds: f64,
+    /// Images a second of the fastest call.
+    pub images_per_second: f64,
+    /// Share of the peak, where the operations are known.
+    pub share_of_peak: Option<f64>,
+}
+
+/// Measures everything in the plan.
+///
+/// # Errors
+/// What the networks return.
+pub fn run(plan: &BenchPlan, sink: &mut dyn Sink) -> Result<Benched> {
+    let peak = measured_peak();
+    let mut results = Vec::new();
+    for &work in &plan.works {
+        sink.event(&Event::Started { what: work.words() });
+        results.push(work.measure(plan.repetitions, peak)?);
+    }
+    let (threads, instructions) = (rayon::current_num_threads(), Instructions::name());
+    Ok(Benched { threads, instructions, peak_gflops: peak / 1e9, results })
+}
+
+impl Work {
+    fn words(self) -> String {
+        match self {
+            Work::Generate { batch } => format!("generating {batch} images of 256 px at a time"),
+            Work::Project => "projecting at 256 px".to_owned(),
+            Work::Train { batch } => format!("training at 64 px with {batch} images a step"),
+        }
+    }
+
+    fn measure(self, repetitions: usize, peak: f64) -> Result<Timing> {
+        let (work, batch, steps, operations) = match self {
+            Work::Generate { batch } => ("generate", batch, 1, Some(operations(&networks::paper256()?) * batch as f64)),
+            Work::Project => ("project", 1, 1, None),
+            Work::Train { batch } => ("train", batch, networks::TRAINING_STEPS, None),
+        };
+        let times = match self {
+            Work::Generate { batch } => repeated(repetitions, networks::generate(batch)?)?,
+            Work::Project => repeated(repetitions, networks::project(repetitions)?)?,
+            Work::Train { batch } => repeated(repetitions, networks::train(batch)?)?,
+        };
+        let of_a_step = |seconds: f64| seconds / steps as f64;
+        let (best, median) = (of_a_step(times[0]), of_a_step(times[times.len() / 2]));
+        Ok(Timing {
+            work,
+            batch,
+            best_seconds: best,
+            median_seconds: median,
+            images_per_second: batch as f64 / best,
+            share_of_peak: operations.map(|operations| operations / best / peak),
+        })
+    }
+}
+
+/// Operations of one image, a multiply-add counted as two.
+fn operations(config: &GeneratorConfig) -> f64 {
+    2.0 * config.multiply_adds() as f64
+}
+
+/// Seconds of each call in rising order, after one that does not count.
+fn repeated(repetitions: usize, mut call: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    call()?;
+    let timed = |_| {
+        let start = Instant::now();
+        call()?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let mut seconds = (0..repetitions.max(1)).map(timed).collect::<Result<Vec<f64>>>()?;
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds)
+}
+
+/// Operations a second of all threads on registers alone; the best of several rounds.
+fn measured_peak() -> f64 {
+    /// Some hundredths of a second.
+    const ITERATIONS: u64 = 10_000_000;
+    let round = |_| {
+        let start = Instant::now();
+        let flops = (0..rayon::current_num_threads()).into_par_iter().map(|_| {
+            let (flops, sum) = peak::multiply_add_loop(ITERATIONS);
+            std::hint::black_box(sum);
+            flops
+        });
+        flops.sum::<u64>() as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..5).map(round).fold(0.0, f64::max)
+}

@@ -1,0 +1,96 @@
+//! The networks that a training begins with: random ones, or those of a checkpoint that fits.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use toonify_networks::checkpoint::{Checkpoint, DiscriminatorCheckpoint, Parts, Provenance, Unused};
+use toonify_networks::random::RandomState;
+use toonify_networks::stylegan2::{DiscriminatorLayer, Layer, TensorName, Weights};
+
+use crate::events::{Event, Sink};
+use crate::store::checkpoint::CheckpointFile;
+use crate::train::settings::Settings;
+
+/// Draws both networks; the average begins as a copy of the generator.
+///
+/// # Errors
+/// For an impossible configuration.
+pub fn scratch(settings: &Settings) -> Result<Checkpoint> {
+    let mut random = RandomState::new(settings.seed);
+    let generator = Weights::<Layer>::random(&settings.generator, &mut random)?;
+    let provenance = Provenance { origin: "toonify train".to_owned(), ..Provenance::default() };
+    Ok(Checkpoint {
+        config: settings.generator.clone(),
+        ema: generator.clone(),
+        generator: Some(generator),
+        discriminator: Some(fresh_discriminator(settings, &mut random)?),
+        provenance,
+    })
+}
+
+fn fresh_discriminator(settings: &Settings, random: &mut RandomState) -> Result<DiscriminatorCheckpoint> {
+    let config = settings.discriminator.clone();
+    Ok(DiscriminatorCheckpoint { weights: Weights::<DiscriminatorLayer>::random(&config, random)?, config })
+}
+
+/// Reads the networks of a checkpoint file of any kind. Without a generator of its own the training begins with the
+/// averaged one; without a discriminator, with a random one.
+///
+/// # Errors
+/// When the file cannot be read, or its networks are not those of the settings; the message names the first difference.
+pub fn from_file(path: &Path, settings: &Settings, sink: &mut dyn Sink) -> Result<Checkpoint> {
+    sink.event(&Event::Started { what: format!("reading `{}`", path.display()) });
+    let file = CheckpointFile::open(path)?;
+    let parent = format!("{} `{}`, trained further", file.sha256(), path.file_name().unwrap_or_default().display());
+    let (mut found, _report) = file.read(Parts::All, Unused::Refuse)?;
+    fit::<Layer>((path, "G"), &found.ema, &settings.generator)?;
+    found.config = settings.generator.clone();
+    if found.generator.is_none() {
+        sink.event(&Event::Warning(format!(
+            "`{}` holds only an averaged generator; the training begins with that",
+            path.display()
+        )));
+        found.generator = Some(found.ema.clone());
+    }
+    match &mut found.discriminator {
+        Some(part) => {
+            fit((path, "D"), &part.weights, &settings.discriminator)?;
+            part.config = settings.discriminator.clone();
+        }
+        None => {
+            sink.event(&Event::Warning(format!(
+                "`{}` holds no discriminator; the training begins with a random one, which takes time to learn and may \
+                 harm the generator meanwhile",
+                path.display()
+            )));
+            found.discriminator = Some(fresh_discriminator(settings, &mut RandomState::new(settings.seed))?);
+        }
+    }
+    found.provenance.parents.push(parent);
+    Ok(found)
+}
+
+/// Refuses weights that are not those of `config`, naming the first difference and the options that would fit.
+fn fit<L: TensorName>((path, network): (&Path, &str), weights: &Weights<L>, config: &L::Config) -> Result<()> {
+    let expected = L::all(config);
+    for (layer, shape) in &expected {
+        let found = weights.get(*layer).map(|tensor| tensor.dims().to_vec());
+        if found.as_ref() != Some(shape) {
+            let found = found.map_or("is missing".to_owned(), |found| format!("has shape {found:?}"));
+            bail!(
+                "`{}` does not fit: `{network}.{layer}` {found}, expected {shape:?}. Resolution, --cbase, --cmax, \
+                 --map-layers and labels must be those that it was trained with (`toonify inspect` tells)",
+                path.display()
+            );
+        }
+    }
+    let extra = weights.iter().find(|(layer, _)| !expected.iter().any(|(name, _)| name == layer));
+    if let Some((layer, _)) = extra {
+        bail!(
+            "`{}` does not fit: `{network}.{layer}` has no place in the networks that were asked for (`toonify inspect` \
+             tells what it was trained with)",
+            path.display()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! `toonify train` as a process: what it writes, how it is stopped and killed, and what it refuses.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use image::{Rgb, RgbImage};
+use tempfile::TempDir;
+
+/// Made-up images of 8 px: a bright spot on a dark ground, somewhere else in each.
+fn images(folder: &Path, px: u32, count: u32) -> PathBuf {
+    let set = folder.join(format!("spots{px}"));
+    fs::create_dir_all(&set).expect("a folder");
+    for index in 0..count {
+        let (cx, cy) = (index % px, (index * 3 / 2) % px);
+        let spot = |x: u32, y: u32| 255 - (30 * (x.abs_diff(cx) + y.abs_diff(cy))).min(235) as u8;
+        let image = RgbImage::from_fn(px, px, |x, y| Rgb([spot(x, y), spot(x, y) / 2, 40]));
+        image.save(set.join(format!("{index:04}.png"))).expect("a picture");
+    }
+    set
+}
+
+/// Options of a network that trains a thousand images in seconds; the batch comes in two rounds.
+const TINY: [&str; 18] = [
+    "--cbase",
+    "64",
+    "--cmax",
+    "8",
+    "--latent",
+    "8",
+    "--batch",
+    "40",
+    "--batch-gpu",
+    "20",
+    "--kimg",
+    "1",
+    "--grid",
+    "3x2",
+    "--seed",
+    "5",
+    "--augpipe",
+    "custom",
+];
+
+fn toonify(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
+    command.arg("train").args(args).env("RAYON_NUM_THREADS", "2").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary folders have UTF-8 names")
+}
+
+fn succeed(args: &[&str]) -> String {
+    let output = toonify(args).output().expect("the binary runs");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn fail(args: &[&str], words: &[&str]) {
+    let Output { status, stderr, .. } = toonify(args).output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&stderr);
+    assert!(!status.success() && !error.contains("panicked"), "{args:?}: {error}");
+    for word in words {
+        assert!(error.contains(word), "{args:?} does not say `{word}`: {error}");
+    }
+}
+
+/// A folder with images, and the options for a run on them that writes to `runs` below it.
+fn workplace() -> (TempDir, Vec<String>, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let set = images(folder.path(), 8, 30);
+    let runs = folder.path().join("runs");
+    let mut options: Vec<String> = TINY.iter().map(|option| option.to_string()).collect();
+    options.extend(["--data", text(&set), "--outdir", text(&runs)].map(str::to_owned));
+    (folder, options, runs.join("00000-spots8-auto1"))
+}
+
+fn borrowed(options: &[String]) -> Vec<&str> {
+    options.iter().map(String::as_str).collect()
+}
+
+fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !there() {
+        assert!(started.elapsed() < Duration::from_secs(300), "waited for {what} too long");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until the run has saved its state more than once since now, so that it is in the middle of its work.
+fn wait_until_saved(state: &Path, child: &mut Child) {
+    let modified = || fs::metadata(state).and_then(|metadata| metadata.modified()).ok();
+    for _ in 0..2 {
+        let before = modified();
+        wait_for("a state", || modified() != before || child.try_wait().expect("a status").is_some());
+    }
+}
+
+/// What must not depend on how a run came to its end.
+const RESULTS: [&str; 3] = ["network-snapshot-000001.safetensors", "fakes000001.png", "training-state.safetensors"];
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_with_the_same_bytes() {
+    let (_one, options, calm) = workplace();
+    succeed(&borrowed(&options));
+    let (_other, mut options, shaken) = workplace();
+    // The same images, so that the settings are the same too.
+    let data = options.iter().position(|option| option == "--data").expect("an option") + 1;
+    options[data] =
+        calm.parent().and_then(Path::parent).map(|folder| text(&folder.join("spots8")).to_owned()).expect("a folder");
+    options.extend(["--save-every", "0"].map(str::to_owned));
+    let state = shaken.join("training-state.safetensors");
+    let resume = ["--resume", text(&shaken), "--save-every", "0"];
+    let mut kills = 0;
+    for attempt in 0..4 {
+        let mut child =
+            if attempt == 0 { toonify(&borrowed(&options)) } else { toonify(&resume) }.spawn().expect("it runs");
+        wait_until_saved(&state, &mut child);
+        // A different place within a step each time.
+        std::thread::sleep(Duration::from_millis(7 * attempt));
+        child.kill().expect("it can be killed");
+        kills += u32::from(!child.wait().expect("a status").success());
+    }
+    assert!(kills >= 2, "the run was over before it could be killed");
+    succeed(&resume);
+    for name in RESULTS {
+        let read = |folder: &Path| fs::read(folder.join(name)).expect(name);
+        assert!(read(&calm) == read(&shaken), "{name} differs");
+    }
+    let lines = |folder: &Path| fs::read_to_string(folder.join("stats.jsonl")).expect("statistics").lines().count();
+    assert_eq!(lines(&calm), lines(&shaken));
+}
+
+#[test]
+fn an_interrupted_run_saves_says_how_to_go_on_and_ends_well() {
+    let (_folder, mut options, run) = workplace();
+    options.extend(["--save-every", "0"].map(str::to_owned));
+    let mut child = toonify(&borrowed(&options)).spawn().expect("it runs");
+    wait_until_saved(&run.join("training-state.safetensors"), &mut child);
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("a signal can be sent");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("--resume") && said.contains(text(&run)), "{said}");
+}
+
+/// The largest file that the process may write is smaller than the state, which is what a full disk looks like to it.
+#[test]
+fn a_failed_write_leaves_the_last_good_state_alone() {
+    let (_folder, options, run) = workplace();
+    succeed(&borrowed(&options));
+    let state = run.join("training-state.safetensors");
+    let before = fs::read(&state).expect("a state");
+    let command = format!("trap '' XFSZ; ulimit -f 8; exec \"$0\" train --resume '{}' --kimg 2", text(&run));
+    let output =
+        Command::new("bash").args(["-c", &command, env!("CARGO_BIN_EXE_toonify")]).output().expect("bash runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("cannot write"), "{error}");
+    assert!(fs::read(&state).expect("a state") == before, "the state was touched");
+    let leftovers = fs::read_dir(&run)
+        .expect("a folder")
+        .filter(|entry| entry.as_ref().expect("an entry").file_name().to_string_lossy().starts_with(".toonify"));
+    assert_eq!(leftovers.count(), 0);
+    succeed(&["--resume", text(&run), "--kimg", "2"]);
+}
+
+#[test]
+fn snapshots_can_be_rendered_tuned_and_inspected() {
+    let (folder, options, run) = workplace();
+    succeed(&borrowed(&options));
+    for name in
+        ["reals.png", "fakes_init.png", "fakes000000.png", "fakes000001.png", "training_options.json", "stats.jsonl"]
+    {
+        assert!(run.join(name).is_file(), "{name}");
+    }
+    let fakes = image::open(run.join("fakes000001.png")).expect("a picture");
+    assert_eq!((fakes.width(), fakes.height()), (24, 16));
+    let network = run.join("network-snapshot-000001.safetensors");
+    let other =
+        Command::new(env!("CARGO_BIN_EXE_toonify")).args(["inspect", text(&network)]).output().expect("it runs");
+    assert!(other.status.success(), "{}", String::from_utf8_lossy(&other.stderr));
+    let mut tuned = borrowed(&options);
+    tuned.extend([
+        "--resume",
+        text(&network),
+        "--freezed",
+        "3",
+        "--freezeg",
+        "1",
+        "--freeze-mapping",
+        "--aug",
+        "noaug",
+    ]);
+    tuned.retain(|option| !["--augpipe", "custom"].contains(option));
+    succeed(&tuned);
+    assert!(folder.path().join("runs/00001-spots8-auto1-resumecustom/fakes000001.png").is_file());
+    tuned.extend(["--cmax", "4"]);
+    let first = tuned.iter().position(|option| *option == "--cmax").expect("an option");
+    tuned.drain(first..first + 2);
+    fail(&tuned, &["does not fit", "G.synthesis.b4.const", "[8, 4, 4]", "[4, 4, 4]"]);
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_before_the_first_step() {
+    let (folder, options, _run) = workplace();
+    let with = |more: &[&str], words: &[&str]| {
+        let mut options = borrowed(&options);
+        options.extend(more);
+        fail(&options, words);
+    };
+    with(&["--cond", "True"], &["--cond=True requires labels"]);
+    with(&["--aug", "fixed"], &["--aug=fixed requires specifying --p"]);
+    with(&["--mirror", "perhaps"], &["true or false"]);
+    with(&["--resume", text(&folder.path().join("missing.pkl"))], &["missing.pkl"]);
+    let mut odd = borrowed(&options);
+    odd.retain(|option| !["--batch", "40", "--batch-gpu", "20"].contains(option));
+    odd.extend(["--batch", "30", "--batch-gpu", "10"]);
+    fail(&odd, &["10 images at a time", "groups of 4"]);
+    fail(&["--resume", text(folder.path())], &["training-state.safetensors"]);
+    fail(&[], &["--outdir and --data are needed"]);
+    assert!(!folder.path().join("runs/00000-spots8-auto1").exists(), "nothing was begun");
+}
