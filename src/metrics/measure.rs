@@ -124,14 +124,9 @@ impl Metric {
         Metric { fakes, ..self }
     }
 
-    /// Whether as many real images are taken as generated ones, mirrored ones among them, and not all.
-    fn is_balanced(self) -> bool {
-        self.reals == Some(FAKES) && matches!(self.measure, Measure::Fid | Measure::Kid | Measure::PrecisionRecall)
-    }
-
-    /// Whether real images are taken as the training saw them, mirrored too.
+    /// Whether real images are taken as the training saw them, mirrored ones among them, and not all: the older metrics.
     pub fn takes_mirrored(self) -> bool {
-        self.is_balanced()
+        self.reals == Some(FAKES) && matches!(self.measure, Measure::Fid | Measure::Kid | Measure::PrecisionRecall)
     }
 }
 
@@ -142,7 +137,7 @@ impl fmt::Display for Metric {
             fakes if fakes.is_multiple_of(1000) => format!("{}k", fakes / 1000),
             fakes => fakes.to_string(),
         };
-        let full = if self.is_balanced() { "" } else { "_full" };
+        let full = if self.takes_mirrored() { "" } else { "_full" };
         match self.measure {
             Measure::Swd => f.write_str("swd"),
             Measure::Fid => write!(f, "fid{count}{full}"),

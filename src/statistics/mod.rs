@@ -2,12 +2,12 @@
 //!
 //! | measure | compares | source |
 //! |---|---|---|
-//! | [`frechet_distance`] | mean and covariance of features | Heusel et al. 2017 (FID) |
-//! | [`kernel_distance`] | features under a cubic kernel | Bińkowski et al. 2018 (KID) |
-//! | [`precision_recall`] | neighbourhoods of features | Kynkäänniemi et al. 2019 |
-//! | [`inception_score`] | class probabilities | Salimans et al. 2016 |
-//! | [`path_length`] | distances along short paths in latent space | Karras et al. 2019 (PPL) |
-//! | [`sliced_wasserstein`] | small patches at several scales | Karras et al. 2018 (SWD) |
+//! | [`frechet_distance()`] | mean and covariance of features | Heusel et al. 2017 (FID) |
+//! | [`kernel_distance()`] | features under a cubic kernel | Bińkowski et al. 2018 (KID) |
+//! | [`precision_recall()`] | neighbourhoods of features | Kynkäänniemi et al. 2019 |
+//! | [`inception_score()`] | class probabilities | Salimans et al. 2016 |
+//! | [`path_length()`] | distances along short paths in latent space | Karras et al. 2019 (PPL) |
+//! | [`sliced_wasserstein()`] | small patches at several scales | Karras et al. 2018 (SWD) |
 //!
 //! Features are rows: `[N, F]`. Sums are in double precision and in a fixed order, so that the same features give the
 //! same number whatever the number of threads.

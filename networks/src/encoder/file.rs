@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use half::f16;
+use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::{Encoder, EncoderConfig};
-use crate::checkpoint::write::{ExportError, Precision, fits_half};
+use crate::checkpoint::write::{ExportError, Precision, write_tensors};
 use crate::checkpoint::{ImportError, safetensors as ours};
 use crate::error::{Error, Result};
 
@@ -60,33 +61,17 @@ impl EncoderFile {
 /// # Errors
 /// [`ExportError::Unwritable`] when a number is too large for half precision.
 pub fn write_encoder(file: &EncoderFile, precision: Precision) -> std::result::Result<Vec<u8>, ExportError> {
-    let metadata = HashMap::from([
-        (ours::VERSION_KEY.to_owned(), ours::VERSION.to_owned()),
-        (ours::KIND_KEY.to_owned(), KIND.to_owned()),
-        (CONFIG_KEY.to_owned(), serde_json::to_string(&file.config)?),
-        (HISTORY_KEY.to_owned(), serde_json::to_string(&file.history)?),
-    ]);
-    let mut encoded = Vec::new();
-    for (name, tensor) in &file.tensors {
-        let numbers = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        let bytes: Vec<u8> = match precision {
-            Precision::Single => numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
-            Precision::Half => {
-                fits_half(name, &numbers)?;
-                numbers.iter().flat_map(|number| f16::from_f32(*number).to_le_bytes()).collect()
-            }
-        };
-        encoded.push((name, tensor.dims().to_vec(), bytes));
-    }
-    let dtype = match precision {
-        Precision::Single => Dtype::F32,
-        Precision::Half => Dtype::F16,
-    };
-    let views = encoded.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(dtype, shape.clone(), bytes).expect("the bytes were made for this shape");
-        (name.as_str(), view)
-    });
-    serialize(views, Some(metadata)).map_err(|error| ExportError::Io(std::io::Error::other(error)))
+    let entries = [
+        (ours::VERSION_KEY, ours::VERSION.to_owned()),
+        (ours::KIND_KEY, KIND.to_owned()),
+        (CONFIG_KEY, serde_json::to_string(&file.config)?),
+        (HISTORY_KEY, serde_json::to_string(&file.history)?),
+    ];
+    let metadata = entries.into_iter().map(|(key, text)| (key.to_owned(), Json::from(text))).collect();
+    let tensors: Vec<(String, &Tensor)> = file.tensors.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
+    let mut bytes = Vec::new();
+    write_tensors((metadata, &tensors), precision, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads an encoder.

@@ -10,8 +10,8 @@ mod values;
 use std::io;
 
 pub use rosinality::write_rosinality;
-pub(crate) use safetensors::fits_half;
 pub use safetensors::{Precision, write_safetensors};
+pub(crate) use safetensors::{fits_half, write_tensors};
 
 /// A checkpoint that could not be written.
 #[derive(Debug, thiserror::Error)]

@@ -51,14 +51,26 @@ pub fn write_safetensors(
     let mut tensors = named(EMA, &checkpoint.ema);
     tensors.extend(checkpoint.generator.iter().flat_map(|weights| named(GENERATOR, weights)));
     tensors.extend(checkpoint.discriminator.iter().flat_map(|part| named(DISCRIMINATOR, &part.weights)));
-    let header = header(checkpoint, &tensors, precision)?;
+    write_tensors((metadata(checkpoint)?, &tensors), precision, out)
+}
+
+/// Writes tensors with metadata; the same tensors give the same bytes.
+///
+/// # Errors
+/// As [`write_safetensors`].
+pub(crate) fn write_tensors(
+    (metadata, tensors): (Map<String, Json>, &[(String, &Tensor)]),
+    precision: Precision,
+    out: &mut dyn Write,
+) -> Result<(), ExportError> {
+    let header = header(metadata, tensors, precision)?;
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)?;
     for (name, tensor) in tensors {
         values::visit(tensor, |numbers| match precision {
             Precision::Single => values::bytes(numbers, f32::to_le_bytes, |bytes| Ok(out.write_all(bytes)?)),
             Precision::Half => {
-                fits_half(&name, numbers)?;
+                fits_half(name, numbers)?;
                 let encode = |value| f16::from_f32(value).to_le_bytes();
                 values::bytes(numbers, encode, |bytes| Ok(out.write_all(bytes)?))
             }
@@ -71,12 +83,8 @@ fn named<'t, L: TensorName>(network: &str, weights: &'t Weights<L>) -> Vec<(Stri
     weights.iter().map(|(layer, tensor)| (format!("{network}.{layer}"), tensor)).collect()
 }
 
-/// The header, filled up with spaces so that the numbers begin at a multiple of eight bytes.
-fn header(
-    checkpoint: &Checkpoint,
-    tensors: &[(String, &Tensor)],
-    precision: Precision,
-) -> Result<Vec<u8>, ExportError> {
+/// Configuration and provenance of a checkpoint.
+fn metadata(checkpoint: &Checkpoint) -> Result<Map<String, Json>, ExportError> {
     let mut metadata = Map::new();
     metadata.insert(VERSION_KEY.to_owned(), Json::from(VERSION));
     metadata.insert(GENERATOR_KEY.to_owned(), Json::from(serde_json::to_string(&checkpoint.config)?));
@@ -84,6 +92,15 @@ fn header(
         metadata.insert(DISCRIMINATOR_KEY.to_owned(), Json::from(serde_json::to_string(&part.config)?));
     }
     metadata.insert(PROVENANCE_KEY.to_owned(), Json::from(serde_json::to_string(&checkpoint.provenance)?));
+    Ok(metadata)
+}
+
+/// The header, filled up with spaces so that the numbers begin at a multiple of eight bytes.
+fn header(
+    metadata: Map<String, Json>,
+    tensors: &[(String, &Tensor)],
+    precision: Precision,
+) -> Result<Vec<u8>, ExportError> {
     let mut entries = Map::from_iter([("__metadata__".to_owned(), Json::Object(metadata))]);
     let mut begin = 0;
     for (name, tensor) in tensors {
