@@ -47,7 +47,6 @@ pub mod interpolate;
 pub mod latents;
 pub mod metrics;
 pub mod models;
-pub mod pace;
 pub mod pairs;
 pub mod photo;
 pub mod pixels;
