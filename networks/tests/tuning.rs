@@ -144,7 +144,9 @@ fn tuning_leaves_mapping_average_noise_images_and_the_original_alone() {
     }
     assert_eq!(bench.distance(&bench.generator, &ws, &target), before);
     let copy = Generator::from_weights(&config(), &tuned).unwrap();
-    assert_eq!(bench.distance(&copy, &ws, &target), bench.distance(tuning.generator(), &ws, &target));
+    // The copy renders on blocked features, the one that is being tuned on tensors that remember their gradients.
+    let (found, expected) = (bench.distance(&copy, &ws, &target), bench.distance(tuning.generator(), &ws, &target));
+    assert!((found - expected).abs() <= 1e-5 * expected, "{found} instead of {expected}");
 }
 
 #[test]
