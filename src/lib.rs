@@ -20,7 +20,7 @@
 //! 1. [`export`]: networks to ONNX files;
 //! 1. [`report`]: the folder of a training to curves and a page;
 //! 1. [`models`]: models by name;
-//! 1. [`bench`]: how fast this machine is;
+//! 1. [`mod@bench`]: how fast this machine is;
 //! 1. [`demo`]: a blend grid from nothing.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
