@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
@@ -40,11 +40,14 @@ fn builder(vars: &HashMap<String, Var>) -> VarBuilder<'static> {
     VarBuilder::from_tensors(tensors, DType::F64, &Device::Cpu)
 }
 
-/// Compares the gradient of `loss` along a random direction of every tensor with a central difference.
+/// Compares the gradient of `loss` along a random direction of every tensor with a central difference. The directions are
+/// the same in every run: now and then a number lies so close to a kink that a difference straddles it, and no test should
+/// fail by the dice.
 fn check_gradients(vars: &HashMap<String, Var>, loss: impl Fn(&VarBuilder<'_>) -> Tensor) {
     let gradients = loss(&builder(vars)).backward().unwrap();
-    let step = 1e-5;
-    for (seed, (name, var)) in vars.iter().enumerate() {
+    let step = 1e-6;
+    let sorted: BTreeMap<_, _> = vars.iter().collect();
+    for (seed, (name, var)) in sorted.into_iter().enumerate() {
         let direction = noise(var.dims(), seed as u32);
         let gradient = gradients.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
         let expected = (gradient * &direction).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
