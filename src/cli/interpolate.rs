@@ -6,10 +6,9 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::cli::faces::FaceList;
-use crate::cli::generate::{NoiseArg, PrecisionArg};
+use crate::cli::render::RenderArgs;
 use crate::cli::{Misuse, OutputArgs};
 use crate::interpolate::{self, Film, InterpolatePlan, Way};
-use crate::latents::Preparation;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,18 +41,8 @@ pub(crate) struct InterpolateArgs {
     /// Pictures a second of the GIF
     #[arg(long, value_name = "RATE", default_value_t = 20.0)]
     fps: f64,
-    /// Truncation: 1 as drawn or found, 0 the average face
-    #[arg(long, value_name = "PSI", default_value_t = 1.0, allow_negative_numbers = true)]
-    trunc: f64,
-    /// Class of a conditional network
-    #[arg(long, value_name = "INDEX")]
-    class: Option<usize>,
-    /// Noise of the synthesis network
-    #[arg(long, value_enum, default_value_t = NoiseArg::Const)]
-    noise_mode: NoiseArg,
-    /// Arithmetic of the blocks that the checkpoint marks for half precision
-    #[arg(long, value_enum, default_value_t = PrecisionArg::Single)]
-    precision: PrecisionArg,
+    #[command(flatten)]
+    render: RenderArgs,
     /// Folder for the pictures
     #[arg(long, value_name = "DIR")]
     outdir: PathBuf,
@@ -72,12 +61,12 @@ impl InterpolateArgs {
         Ok(InterpolatePlan {
             network: self.network,
             faces: self.faces.sources(),
-            preparation: Preparation { class: self.class, ..Preparation::truncated(self.trunc) },
+            preparation: self.render.preparation(),
             frames: self.frames,
             way: if self.round_trip { Way::RoundTrip } else { Way::ThereOnly },
             film: if self.gif { Film::Gif(self.fps) } else { Film::No },
-            noise: self.noise_mode.into(),
-            arithmetic: self.precision.into(),
+            noise: self.render.noise(),
+            arithmetic: self.render.arithmetic(),
             outdir: self.outdir,
         })
     }

@@ -24,6 +24,7 @@ mod numbers;
 mod pairs;
 mod photo;
 mod project;
+mod render;
 mod report;
 mod stored_images;
 mod style_mix;

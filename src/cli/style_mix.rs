@@ -7,9 +7,8 @@ use clap::Args;
 
 use crate::cli::OutputArgs;
 use crate::cli::faces::FaceList;
-use crate::cli::generate::{NoiseArg, PrecisionArg};
 use crate::cli::numbers::NumberList;
-use crate::latents::Preparation;
+use crate::cli::render::RenderArgs;
 use crate::style_mix::{self, StyleMixPlan};
 
 const EXAMPLES: &str = "\
@@ -36,18 +35,8 @@ pub(crate) struct StyleMixArgs {
     /// Layers taken from the columns
     #[arg(long, value_name = "LIST", default_value = "0-6")]
     styles: NumberList,
-    /// Truncation: 1 as drawn or found, 0 the average face
-    #[arg(long, value_name = "PSI", default_value_t = 1.0, allow_negative_numbers = true)]
-    trunc: f64,
-    /// Class of a conditional network
-    #[arg(long, value_name = "INDEX")]
-    class: Option<usize>,
-    /// Noise of the synthesis network
-    #[arg(long, value_enum, default_value_t = NoiseArg::Const)]
-    noise_mode: NoiseArg,
-    /// Arithmetic of the blocks that the checkpoint marks for half precision
-    #[arg(long, value_enum, default_value_t = PrecisionArg::Single)]
-    precision: PrecisionArg,
+    #[command(flatten)]
+    render: RenderArgs,
     /// Folder for the images
     #[arg(long, value_name = "DIR")]
     outdir: PathBuf,
@@ -62,9 +51,9 @@ impl StyleMixArgs {
             rows: self.rows.sources(),
             cols: self.cols.sources(),
             styles: self.styles.indices(),
-            preparation: Preparation { class: self.class, ..Preparation::truncated(self.trunc) },
-            noise: self.noise_mode.into(),
-            arithmetic: self.precision.into(),
+            preparation: self.render.preparation(),
+            noise: self.render.noise(),
+            arithmetic: self.render.arithmetic(),
             outdir: self.outdir,
         };
         let outcome = style_mix::run(&plan, &mut self.output.sink())?;
