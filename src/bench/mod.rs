@@ -22,9 +22,12 @@ use crate::events::{Event, Sink};
 pub struct BenchPlan {
     /// In this order.
     pub works: Vec<Work>,
-    /// Calls of each, after one that does not count.
+    /// Calls of each, after one that does not count; fewer where they have taken [`ENOUGH_SECONDS`].
     pub repetitions: usize,
 }
+
+/// After so long no further call of the same work begins.
+pub const ENOUGH_SECONDS: f64 = 20.0;
 
 /// A piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,12 +157,12 @@ fn operations(config: &GeneratorConfig) -> f64 {
 /// Seconds of each call in rising order, after one that does not count.
 fn repeated(repetitions: usize, mut call: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
     call()?;
-    let timed = |_| {
+    let mut seconds = Vec::new();
+    while seconds.is_empty() || (seconds.len() < repetitions && seconds.iter().sum::<f64>() < ENOUGH_SECONDS) {
         let start = Instant::now();
         call()?;
-        Ok(start.elapsed().as_secs_f64())
-    };
-    let mut seconds = (0..repetitions.max(1)).map(timed).collect::<Result<Vec<f64>>>()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
     seconds.sort_by(f64::total_cmp);
     Ok(seconds)
 }
