@@ -32,7 +32,9 @@ impl RunRecord {
     /// When the folder holds no statistics, or a file cannot be read.
     pub fn read(folder: &Path) -> Result<RunRecord> {
         let mut record = RunRecord { folder: folder.to_owned(), ..RunRecord::default() };
-        for line in lines(&folder.join("stats.jsonl"))? {
+        let statistics = folder.join("stats.jsonl");
+        ensure!(statistics.is_file(), "`{}` is not the folder of a run: it has no `stats.jsonl`", folder.display());
+        for line in lines(&statistics)? {
             record.add_statistics(&line);
         }
         ensure!(!record.curves.is_empty(), "`{}` holds no statistics yet", folder.display());
