@@ -35,7 +35,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     network: PathBuf,
     /// File for the encoder (.safetensors)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
     /// Thousands of images to learn from
     #[arg(long, value_name = "N", default_value_t = 100.0)]
