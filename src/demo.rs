@@ -1,152 +1,224 @@
-//! The main job on nothing but this program: a tiny pair of networks, and the grid of their blends by resolution.
+//! The main job on the models that come with the program: a portrait to a game character, every stage on one page.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
-use anyhow::Result;
-use candle_core::{Device, Tensor};
-use image::DynamicImage;
-use toonify_networks::checkpoint::{Checkpoint, Provenance};
-use toonify_networks::latent::{Seed, Truncation, Z};
-use toonify_networks::ops::Activation;
-use toonify_networks::random::RandomState;
-use toonify_networks::stylegan2::{
-    Architecture, BlendCurve, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Resolution, Slot, Term,
-    Weights,
+use anyhow::{Context, Result};
+use serde::Serialize;
+use toonify_align::{ColourMatch, Feather};
+use toonify_networks::latent::Truncation;
+use toonify_networks::stylegan2::Slope;
+
+use crate::align::{FaceSearch, Faces, LandmarkKind, Upsample};
+use crate::events::{Event, Silent, Sink};
+use crate::grid::{self, Blends, Film, GridPlan, Gridded, LowModel};
+use crate::latents::{FaceSource, Preparation};
+use crate::photo::{
+    self, AlignedFace, Engine, EnginePlan, LatentsPlan, MaskKind, PastePlan, PhotoPlan, ShippedStyle, StudentEngine,
+    Style, StylePlan, Toonified,
 };
-
-use crate::events::{Event, Sink};
-use crate::grid::{self, Column, Rows};
-use crate::store::checkpoint::{self, Format};
+use crate::project::LATENTS;
+use crate::store::models::ModelFolders;
+use crate::store::page::{self, Chapter};
+use crate::store::photo::Photo;
 use crate::store::{folder, picture};
 
-/// What to make.
+/// A portrait that the shipped generator made: of nobody.
+const PORTRAIT: &[u8] = include_bytes!("../models/portrait.png");
+/// The photo's name among the results.
+const STEM: &str = "photo";
+/// Times that the student is asked; the fastest counts.
+const STUDENT_RUNS: usize = 10;
+
+/// What to show, and with what; nothing is left to ask.
 #[derive(Clone, Debug)]
 pub struct DemoPlan {
-    /// Folder for the networks and the grid; made when it is not there.
+    /// The photo; without one, a portrait of nobody.
+    pub photo: Option<PathBuf>,
+    /// Folder for the page and everything on it.
     pub outdir: PathBuf,
-    /// Side of the images.
-    pub resolution: Resolution,
+    /// dlib's 68-point landmark model.
+    pub landmarks: PathBuf,
+    /// Where models are unpacked.
+    pub folders: ModelFolders,
 }
 
 /// What was made.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Demonstrated {
-    /// Rows are seeds; columns the base, a blend at every resolution, and the tuned model.
+    /// Shows everything.
+    pub page: PathBuf,
+    /// The largest face as a game character.
+    pub toon: PathBuf,
+    /// The photo with game characters in place of its faces.
+    pub pasted: PathBuf,
+    /// The largest face through every blend of the two generators.
     pub grid: PathBuf,
-    /// The two networks, for trying the other commands on.
-    pub networks: Vec<PathBuf>,
+    /// The largest face by the student.
+    pub student_toon: PathBuf,
+    /// Time that the student takes for it, the fastest of ten.
+    pub student_milliseconds: f64,
+    /// Time that all took.
+    pub seconds: f64,
 }
 
-const SEEDS: [Seed; 4] = [Seed(3), Seed(7), Seed(11), Seed(16)];
-/// A fresh network has none; a trained one has about this much, and without it `--noise-mode` would change nothing.
-const NOISE_STRENGTH: f32 = 0.05;
-/// A fresh network's images are the sum of as many layers as it has resolutions, far outside the range of pixels.
-const RGB_GAIN: f64 = 0.2;
-const TRUNCATION: Truncation = Truncation { psi: 0.9, cutoff: None };
-
-/// Makes both networks, saves them and renders their blends.
+/// Goes from the photo to the page.
 ///
 /// # Errors
-/// When a file cannot be written.
-pub fn run(plan: &DemoPlan, sink: &mut dyn Sink) -> Result<Demonstrated> {
+/// When the photo cannot be read or shows no face, or a file cannot be written.
+pub fn run(plan: &DemoPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Demonstrated> {
+    let begun = Instant::now();
     folder::create(&plan.outdir)?;
-    let config = tiny_config(plan.resolution);
-    let base = fresh(&config, 1)?;
-    let tuned = retuned(&config, &base, 2)?;
-    let mut networks = Vec::new();
-    for (name, weights) in [("base", &base), ("tuned", &tuned)] {
-        let path = plan.outdir.join(format!("{name}.safetensors"));
-        let notes = vec!["random weights of `toonify demo`, not trained".to_owned()];
-        let provenance = Provenance { origin: "toonify demo".to_owned(), notes, ..Provenance::default() };
-        let (config, ema) = (config.clone(), weights.clone());
-        let checkpoint = Checkpoint { config, ema, generator: None, discriminator: None, provenance };
-        checkpoint::write(&path, &checkpoint, Format::Toonify)?;
-        sink.event(&Event::Saved { path: path.clone() });
-        networks.push(path);
-    }
-    let grid = plan.outdir.join("blend_grid.png");
-    picture::write(&grid, &blend_grid(&config, &base, &tuned, sink)?)?;
-    sink.event(&Event::Saved { path: grid.clone() });
-    Ok(Demonstrated { grid, networks })
+    let photo = plan.outdir.join(format!("{STEM}.png"));
+    let pixels = match &plan.photo {
+        Some(path) => Photo::read(path)?.pixels,
+        None => image::load_from_memory(PORTRAIT).context("the portrait within the program is a picture")?.into_rgb8(),
+    };
+    picture::write(&photo, &pixels.into())?;
+    let style = ShippedStyle::unpack(&plan.folders)?;
+
+    let toonified = toonify(plan, (&photo, "generator"), by_search(plan, &style), (stop, sink))?;
+    let gridded = render_grid(plan, &style, sink)?;
+    let by_student = toonify(plan, (&photo, "student"), EnginePlan::Student(style.student.clone()), (stop, sink))?;
+    let student_milliseconds = time_student(plan, &style)?;
+
+    let (toon, pasted) = results(plan, "generator", &toonified)?;
+    let (student_toon, _) = results(plan, "student", &by_student)?;
+    let page = plan.outdir.join("index.html");
+    write_page(&page, &style, student_milliseconds)?;
+    sink.event(&Event::Saved { path: page.clone() });
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Demonstrated { page, toon, pasted, grid: gridded.sheet, student_toon, student_milliseconds, seconds })
 }
 
-fn tiny_config(resolution: Resolution) -> GeneratorConfig {
-    GeneratorConfig {
-        z_dim: 64,
-        c_dim: 0,
-        w_dim: 64,
-        resolution,
-        img_channels: 3,
-        mapping: MappingConfig {
-            num_layers: 4,
-            embed_features: 64,
-            layer_features: 64,
-            activation: Activation::Lrelu,
-            lr_multiplier: 0.01,
-            w_avg_beta: 0.995,
+fn by_search(plan: &DemoPlan, style: &ShippedStyle) -> EnginePlan {
+    EnginePlan::Blended(StylePlan {
+        style: Style::Blend(style.blend()),
+        latents: LatentsPlan::Projected {
+            projector: Box::new(style.projector()),
+            folder: plan.outdir.join("generator/w"),
         },
-        channels: Channels::from_base(2048, 64, resolution),
-        architecture: Architecture::Skip,
-        activation: Activation::Lrelu,
-        conv_clamp: Some(256.0),
-        num_fp16_res: 0,
-        use_noise: true,
-        resample_filter: vec![1.0, 3.0, 3.0, 1.0],
+        truncation: Truncation { psi: 1.0, cutoff: None },
+    })
+}
+
+/// The photo's faces as characters, in the folder `name`, with all stages.
+fn toonify(
+    plan: &DemoPlan,
+    (photo, name): (&Path, &str),
+    engine: EnginePlan,
+    (stop, sink): (&AtomicBool, &mut dyn Sink),
+) -> Result<Toonified> {
+    let out = plan.outdir.join(name);
+    let plan = PhotoPlan {
+        sources: vec![photo.to_owned()],
+        model: plan.landmarks.clone(),
+        search: FaceSearch {
+            faces: Faces::All,
+            min_score: 0.0,
+            min_size: 0,
+            landmarks: LandmarkKind::Ours,
+            upsample: Upsample::Auto,
+        },
+        engine,
+        paste: PastePlan { mask: MaskKind::Head, feather: Feather::new(0.1)?, colour: ColourMatch::Off },
+        stages: Some(out.join("stages")),
+        out,
+    };
+    let outcome = photo::run(&plan, stop, sink)?;
+    photo::check_complete(&outcome)?;
+    Ok(outcome)
+}
+
+/// The first toon and the pasted photo of a run.
+fn results(plan: &DemoPlan, name: &str, toonified: &Toonified) -> Result<(PathBuf, PathBuf)> {
+    let record = toonified.photos.first().context("the photo is in the outcome")?;
+    let (toon, pasted) = (record.toons.first(), record.photo.as_ref());
+    let below = |path: &PathBuf| plan.outdir.join(name).join(path);
+    Ok((toon.map(below).context("a photo that is done has toons")?, pasted.map(below).context("and a result")?))
+}
+
+/// The photo's largest face through every blend.
+fn render_grid(plan: &DemoPlan, style: &ShippedStyle, sink: &mut dyn Sink) -> Result<Gridded> {
+    let plan = GridPlan {
+        base: style.base.clone(),
+        tuned: vec![style.tuned.clone()],
+        low: LowModel::Tuned,
+        blends: Blends::UpTo,
+        resolutions: vec![],
+        slopes: vec![Slope::Hard],
+        rows: vec![FaceSource::File(plan.outdir.join(format!("generator/w/{STEM}_00")).join(LATENTS))],
+        preparation: Preparation::truncated(1.0),
+        outdir: plan.outdir.join("grid"),
+        cell_px: 128,
+        film: Film::No,
+        scores: None,
+    };
+    grid::run(&plan, sink)
+}
+
+/// The fewest milliseconds that the student takes for the largest face.
+fn time_student(plan: &DemoPlan, style: &ShippedStyle) -> Result<f64> {
+    let mut engine = StudentEngine::open(&style.student)?;
+    let crop = plan.outdir.join(format!("student/stages/{STEM}/{CROP}"));
+    let face = AlignedFace { name: STEM.to_owned(), image: Photo::read(crop)?.pixels };
+    let mut fastest = f64::INFINITY;
+    for _ in 0..STUDENT_RUNS {
+        let begun = Instant::now();
+        engine.toons(std::slice::from_ref(&face), (&AtomicBool::new(false), &mut Silent))?;
+        fastest = fastest.min(begun.elapsed().as_secs_f64() * 1e3);
     }
+    Ok(fastest)
 }
 
-/// A random network whose average `w` is that of a thousand samples.
-fn fresh(config: &GeneratorConfig, seed: u32) -> Result<Weights<Layer>> {
-    let weights = Weights::<Layer>::random(config, &mut RandomState::new(seed))?;
-    let generator = Generator::from_weights(config, &weights)?;
-    let seeds: Vec<Seed> = (0..1000).map(Seed).collect();
-    let w = generator.map(&Z::from_seeds(&seeds, config.z_dim, &Device::Cpu)?, None)?;
-    let w_avg = w.tensor().mean(0)?;
-    Ok(Weights::build(config, |layer, _shape| match layer {
-        Layer::WAvg => Ok(w_avg.clone()),
-        Layer::Block { term: Term::NoiseStrength, .. } => Ok(Tensor::new(NOISE_STRENGTH, &Device::Cpu)?),
-        Layer::Block { slot: Slot::ToRgb, term: Term::Weight, .. } => Ok((of(&weights, layer) * RGB_GAIN)?),
-        _ => Ok(of(&weights, layer).clone()),
-    })?)
-}
+const CROP: &str = "2-face00-1-crop.png";
 
-/// Stands in for a fine-tuned model: the base's mapping, other layers.
-fn retuned(config: &GeneratorConfig, base: &Weights<Layer>, seed: u32) -> Result<Weights<Layer>> {
-    let other = fresh(config, seed)?;
-    Ok(Weights::build(config, |layer, _shape| {
-        let source = match layer {
-            Layer::Embed(_) | Layer::Fc(..) | Layer::WAvg => base,
-            Layer::Const | Layer::Block { .. } => &other,
-        };
-        Ok(of(source, layer).clone())
-    })?)
-}
-
-/// A tensor of a network that has the demo's configuration.
-fn of(weights: &Weights<Layer>, layer: Layer) -> &Tensor {
-    weights.get(layer).expect("all networks of the demo have the same configuration")
-}
-
-/// Rows are seeds; columns go from the base over the blends to the tuned model.
-fn blend_grid(
-    config: &GeneratorConfig,
-    base: &Weights<Layer>,
-    tuned: &Weights<Layer>,
-    sink: &mut dyn Sink,
-) -> Result<DynamicImage> {
-    let generator = Generator::from_weights(config, base)?;
-    let w = generator.map(&Z::from_seeds(&SEEDS, config.z_dim, &Device::Cpu)?, None)?;
-    let ws = w.broadcast(config.num_ws())?.truncate(generator.w_avg(), &TRUNCATION)?;
-    let rows = Rows { captions: SEEDS.iter().map(|seed| format!("seed {}", seed.0)).collect(), ws };
-
-    let mut columns = vec![Column { caption: "base".to_owned(), weights: base.clone() }];
-    for swap in config.resolution.half().into_iter().flat_map(Resolution::ladder) {
-        let weights = tuned.blend(base, config, &BlendCurve::hard(swap))?;
-        columns.push(Column { caption: format!("swap {swap}"), weights });
-    }
-    columns.push(Column { caption: "tuned".to_owned(), weights: tuned.clone() });
-    sink.event(&Event::Started { what: "rendering the blend grid".to_owned() });
-    let title =
-        format!("Layers up to the swap from the tuned model, above it from the base ({} px)", config.resolution);
-    grid::render(config, &columns, &rows, sink)?.sheet(&title, 128)
+fn write_page(path: &Path, style: &ShippedStyle, milliseconds: f64) -> Result<()> {
+    let chapter = |title: &str, text: String, sources: &[&str]| {
+        let sources = sources.iter().map(|source| format!("{source}.png")).collect();
+        Chapter { title: title.to_owned(), text, sources }
+    };
+    let stage = |name: &str| format!("generator/stages/{STEM}/{name}");
+    let (size, steps) = (style.resolution, style.num_steps);
+    let chapters = [
+        chapter(
+            "The photo, its faces found",
+            "Yellow: dlib's box. Green: 68 landmarks. Blue: the frame of FFHQ.".to_owned(),
+            &[STEM, &stage("1-faces")],
+        ),
+        chapter(
+            "The face, aligned",
+            "Cut out along the frame, at the generator's resolution.".to_owned(),
+            &[&stage("2-face00-1-crop")],
+        ),
+        chapter(
+            "Projected",
+            format!(
+                "The nearest image that the generator of portraits can make: {steps} steps from the encoder's answer."
+            ),
+            &[&stage("2-face00-2-projected")],
+        ),
+        chapter(
+            "A game character",
+            format!(
+                "The same latents through the blend: layers up to {size} px from the generator of characters, above it from that of portraits."
+            ),
+            &[&stage("2-face00-3-toon")],
+        ),
+        chapter("Pasted back", "With a soft rim around the head.".to_owned(), &[&stage("3-pasted")]),
+        chapter(
+            "Every blend",
+            "Layers up to the named resolution from the generator of characters.".to_owned(),
+            &["grid/grid"],
+        ),
+        chapter(
+            "In real time",
+            format!(
+                "A student, distilled from the blend, does all of this at once: {milliseconds:.1} ms for this face on this machine."
+            ),
+            &[&format!("student/stages/{STEM}/2-face00-2-toon"), &format!("student/stages/{STEM}/3-pasted")],
+        ),
+    ];
+    page::write_story(path, "A photo becomes a game character", &chapters)
 }

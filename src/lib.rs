@@ -21,7 +21,7 @@
 //! 1. [`report`]: the folder of a training to curves and a page;
 //! 1. [`models`]: models by name;
 //! 1. [`mod@bench`]: how fast this machine is;
-//! 1. [`demo`]: a blend grid from nothing.
+//! 1. [`demo`]: all of it on one page, with the models that come with the program.
 //!
 //! Each takes a plan in which nothing is left to ask, tells a [`events::Sink`] how it goes, and returns an outcome.
 //! The networks live in `toonify-networks`, the alignment of faces in `toonify-align`; [`cli`] chooses the plan.

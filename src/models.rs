@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use crate::events::Sink;
-use crate::store::models::{ModelFolders, Origin, PUBLISHED_MODELS, locate};
+use crate::events::{Silent, Sink};
+use crate::store::models::{ModelFolders, Origin, PUBLISHED_MODELS, SHIPPED_MODELS, locate, origin};
 
 /// Where the authors of StyleGAN2-ADA keep their files.
 const PUBLISHED_FOLDER: &str = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained";
@@ -36,10 +36,12 @@ pub struct ModelEntry {
     pub name: String,
     /// Its file.
     pub file_name: String,
-    /// Where it lies, if it is here.
+    /// Whether it comes within the program.
+    pub shipped: bool,
+    /// Where it lies, if it is a file here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Its size, if it is here.
+    /// Its size, if it is here or within the program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Where it is published.
@@ -55,7 +57,7 @@ pub fn list(folders: &ModelFolders) -> Vec<ModelEntry> {
     let mut entries: BTreeMap<String, ModelEntry> = BTreeMap::new();
     for entry in known() {
         let path = folders.find(&entry.file_name);
-        let bytes = path.as_ref().and_then(|path| Some(fs::metadata(path).ok()?.len()));
+        let bytes = path.as_ref().and_then(|path| Some(fs::metadata(path).ok()?.len())).or(entry.bytes);
         entries.insert(entry.file_name.clone(), ModelEntry { path, bytes, ..entry });
     }
     for folder in folders.own.iter().chain([&folders.cache]) {
@@ -66,6 +68,7 @@ pub fn list(folders: &ModelFolders) -> Vec<ModelEntry> {
             let entry = ModelEntry {
                 name: stem,
                 file_name: file_name.clone(),
+                shipped: false,
                 path: Some(path),
                 bytes,
                 url: None,
@@ -75,16 +78,30 @@ pub fn list(folders: &ModelFolders) -> Vec<ModelEntry> {
         }
     }
     let mut list: Vec<ModelEntry> = entries.into_values().collect();
-    list.sort_by(|a, b| (a.path.is_none(), &a.name).cmp(&(b.path.is_none(), &b.name)));
+    let is_away = |entry: &ModelEntry| entry.bytes.is_none();
+    list.sort_by(|a, b| (!a.shipped, is_away(a), &a.name).cmp(&(!b.shipped, is_away(b), &b.name)));
     list
 }
 
-/// Where a model lies.
+/// The file that is meant by a path or by the name of a model that is here. What is neither is taken for a path, for whoever
+/// opens it knows best what should be there.
+///
+/// # Errors
+/// When the model is known and not here; the message says how it would come.
+pub fn file(text: &str, folders: &ModelFolders) -> Result<PathBuf> {
+    let is_name = !Path::new(text).exists() && list(folders).iter().any(|entry| entry.name == text);
+    if is_name { path(text, folders) } else { Ok(PathBuf::from(text)) }
+}
+
+/// Where a model lies; one from within the program is unpacked.
 ///
 /// # Errors
 /// When it is unknown or not here; the message says how it would come.
 pub fn path(name: &str, folders: &ModelFolders) -> Result<PathBuf> {
     let entry = find(name, folders)?;
+    if entry.shipped {
+        return locate(&origin(&entry.name), folders, &mut Silent);
+    }
     match (entry.path, entry.url) {
         (Some(path), _) => Ok(path),
         (None, Some(url)) => {
@@ -104,8 +121,8 @@ pub fn pull(name: &str, folders: &ModelFolders, sink: &mut dyn Sink) -> Result<P
     }
     let entry = find(name, folders)?;
     match (entry.path, entry.url) {
-        (Some(path), _) => Ok(path),
-        (None, url) => locate(&Origin::Url(url.with_context(|| format!("`{name}` has no address"))?), folders, sink),
+        (path, _) if entry.shipped || path.is_some() => self::path(name, folders),
+        (_, url) => locate(&Origin::Url(url.with_context(|| format!("`{name}` has no address"))?), folders, sink),
     }
 }
 
@@ -149,9 +166,19 @@ fn known() -> Vec<ModelEntry> {
         file_name: file_name.to_owned(),
         path: None,
         bytes: None,
+        shipped: false,
         url: Some(url),
         about: about.to_owned(),
     };
+    let shipped = SHIPPED_MODELS.iter().map(|model| ModelEntry {
+        name: model.name.to_owned(),
+        file_name: model.file_name.to_owned(),
+        shipped: true,
+        path: None,
+        bytes: Some(model.len()),
+        url: None,
+        about: model.about.to_owned(),
+    });
     let starts = PUBLISHED_MODELS
         .iter()
         .map(|model| entry(model.name, model.file_name, model.url(), "starting point of transfer learning"));
@@ -159,7 +186,7 @@ fn known() -> Vec<ModelEntry> {
         let name = file.rsplit_once('.').map_or(*file, |(stem, _)| stem);
         entry(name, file, format!("{PUBLISHED_FOLDER}/{folder}{file}"), about)
     });
-    starts.chain(others).collect()
+    shipped.chain(starts).chain(others).collect()
 }
 
 /// Model files that lie directly in a folder, by name.
@@ -196,12 +223,14 @@ mod tests {
         put(root.path().join("own/notes.txt"));
         let vgg16 = put(root.path().join("cache/vgg16.pt"));
         let list = list(&folders(root.path()));
+        let (shipped, list) = list.split_at(SHIPPED_MODELS.len());
+        assert!(shipped.iter().all(|entry| entry.shipped && entry.bytes.is_some()));
         let here: Vec<&str> = list.iter().take(2).map(|entry| entry.name.as_str()).collect();
         assert_eq!(here, ["mine", "vgg16"]);
         assert_eq!((list[0].path.as_ref(), list[0].bytes, &list[0].url), (Some(&mine), Some(4), &None));
         assert_eq!(list[1].path.as_ref(), Some(&vgg16));
         assert_eq!(list.len(), 1 + PUBLISHED_MODELS.len() + OTHERS.len());
-        assert!(list.iter().all(|entry| entry.path.is_some() || entry.url.is_some()));
+        assert!(list.iter().all(|entry| !entry.shipped && (entry.path.is_some() || entry.url.is_some())));
     }
 
     #[test]
@@ -213,6 +242,10 @@ mod tests {
             assert_eq!(path(name, &folders).unwrap(), mine);
             assert_eq!(pull(name, &folders, &mut Silent).unwrap(), mine);
         }
+        assert_eq!(file("mine", &folders).unwrap(), mine);
+        assert_eq!(file("elsewhere.pkl", &folders).unwrap(), Path::new("elsewhere.pkl"));
+        assert!(file("ffhq", &folders).unwrap_err().to_string().contains("models pull ffhq"));
+        assert!(file("portraits64", &folders).unwrap().is_file());
         assert!(path("ffhq", &folders).unwrap_err().to_string().contains("models pull ffhq"));
         assert!(path("ffhqq", &folders).unwrap_err().to_string().contains("celebahq256"));
     }

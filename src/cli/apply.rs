@@ -12,6 +12,7 @@ use crate::apply::pictures::{self, PicturesPlan};
 use crate::apply::video::{self, VideoPlan};
 use crate::apply::{self, Applied, ApplyPlan, FacesPlan, Scope, Translator, stream};
 use crate::cli::interrupt::stop_at_ctrl_c;
+use crate::cli::model_file::model_file;
 use crate::cli::{Misuse, OutputArgs};
 use crate::dataset::video::is_video_name;
 use crate::photo::{MaskKind, PastePlan};
@@ -30,7 +31,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ApplyArgs {
     /// The student
-    #[arg(value_name = "STUDENT")]
+    #[arg(value_name = "STUDENT", value_parser = model_file)]
     student: PathBuf,
     /// A picture, a folder of pictures, a video, or - for raw frames (YUV4MPEG2)
     #[arg(value_name = "IN")]

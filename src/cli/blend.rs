@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use toonify_networks::stylegan2::{Level, Resolution, Side, Slope};
 
 use crate::blend::{self, BlendPlan, CurvePlan, Recipe};
+use crate::cli::model_file::model_file;
 use crate::cli::{Misuse, OutputArgs, suggest};
 use crate::convert;
 
@@ -29,10 +30,10 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct BlendArgs {
     /// Model of the low resolutions: pose and shape
-    #[arg(long, value_name = "FILE", requires = "high")]
+    #[arg(long, value_name = "FILE", requires = "high", value_parser = model_file)]
     low: Option<PathBuf>,
     /// Model of the high resolutions: texture and colour
-    #[arg(long, value_name = "FILE", requires = "low")]
+    #[arg(long, value_name = "FILE", requires = "low", value_parser = model_file)]
     high: Option<PathBuf>,
     /// The last resolution from the low model
     #[arg(long, value_name = "PX")]
@@ -53,8 +54,8 @@ pub(crate) struct BlendArgs {
     #[arg(long, value_enum)]
     compat: Option<Compat>,
     /// A whole model to average, with its share as in FILE=0.5; repeat it
-    #[arg(long, value_name = "FILE[=SHARE]", conflicts_with_all = ["low", "high", "resolution", "compat"])]
-    model: Vec<String>,
+    #[arg(long, value_name = "FILE[=SHARE]", value_parser = parse_model, conflicts_with_all = ["low", "high", "resolution", "compat"])]
+    model: Vec<(PathBuf, f64)>,
     /// File to write: .safetensors (toonify) or .pt (rosinality)
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
@@ -89,7 +90,7 @@ impl BlendArgs {
                     SideArg::High => Side::High,
                 },
             }),
-            _ if self.model.len() > 1 => Ok(Recipe::Models(self.model.iter().map(|text| parse_model(text)).collect())),
+            _ if self.model.len() > 1 => Ok(Recipe::Models(self.model.clone())),
             _ => Err(misuse("give --low and --high, or --model at least twice")),
         }
     }
@@ -133,9 +134,9 @@ fn unknown_curve(typed: &str) -> String {
 }
 
 /// Reads `FILE` or `FILE=SHARE`.
-fn parse_model(text: &str) -> (PathBuf, f64) {
+fn parse_model(text: &str) -> Result<(PathBuf, f64), String> {
     match text.rsplit_once('=').and_then(|(file, share)| Some((file, share.parse().ok()?))) {
-        Some((file, share)) => (file.into(), share),
-        None => (text.into(), 1.0),
+        Some((file, share)) => Ok((model_file(file)?, share)),
+        None => Ok((model_file(text)?, 1.0)),
     }
 }

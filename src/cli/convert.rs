@@ -7,6 +7,7 @@ use clap::Args;
 use toonify_networks::checkpoint::{Parts, Unused};
 
 use crate::cli::OutputArgs;
+use crate::cli::model_file::model_file;
 use crate::convert::{self, ConvertPlan};
 use crate::store::checkpoint::Format;
 
@@ -24,7 +25,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ConvertArgs {
     /// Checkpoint of any kind
-    #[arg(value_name = "IN")]
+    #[arg(value_name = "IN", value_parser = model_file)]
     input: PathBuf,
     /// File to write: .safetensors (toonify) or .pt (rosinality)
     #[arg(value_name = "OUT")]

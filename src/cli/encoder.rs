@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use toonify_networks::checkpoint::Precision;
 
 use crate::cli::interrupt::stop_at_ctrl_c;
+use crate::cli::model_file::model_file;
 use crate::cli::{Misuse, OutputArgs};
 use crate::encoder::{self, EncoderPlan};
 
@@ -32,7 +33,7 @@ pub(crate) enum EncoderCommand {
 #[command(after_help = EXAMPLES)]
 pub(crate) struct TrainArgs {
     /// Checkpoint file of the generator
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = model_file)]
     network: PathBuf,
     /// File for the encoder (.safetensors)
     #[arg(long, short, value_name = "FILE")]

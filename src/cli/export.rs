@@ -9,6 +9,7 @@ use toonify_networks::latent::Truncation;
 use toonify_networks::onnx::{Size, Storage};
 
 use crate::cli::OutputArgs;
+use crate::cli::model_file::model_file;
 use crate::export::{self, ExportPlan, Exported, Part};
 
 const EXAMPLES: &str = "\
@@ -26,7 +27,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExportArgs {
     /// A student, or a checkpoint of any kind
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", value_parser = model_file)]
     model: PathBuf,
     /// File to write, .onnx
     #[arg(value_name = "OUT")]

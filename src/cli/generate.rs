@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use toonify_networks::latent::Truncation;
 
+use crate::cli::model_file::model_file;
 use crate::cli::numbers::NumberList;
 use crate::cli::render::RenderArgs;
 use crate::cli::{Misuse, OutputArgs};
@@ -26,7 +27,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct GenerateArgs {
     /// Checkpoint file (.pkl, .pt or .safetensors)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = model_file)]
     network: PathBuf,
     /// Seeds of the images, as in 0-7,12
     #[arg(long, value_name = "LIST", required_unless_present = "projected_w")]

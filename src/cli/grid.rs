@@ -8,6 +8,7 @@ use toonify_networks::latent::Truncation;
 use toonify_networks::stylegan2::{Resolution, Slope};
 
 use crate::cli::eyes::EyesArgs;
+use crate::cli::model_file::model_file;
 use crate::cli::numbers::NumberList;
 use crate::cli::{Misuse, OutputArgs};
 use crate::grid::{self, Blends, Film, GridPlan, LowModel, ScorePlan};
@@ -27,10 +28,10 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct GridArgs {
     /// The model that knows photos
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = model_file)]
     base: PathBuf,
     /// A model tuned from it; repeat it to compare several
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", required = true, value_parser = model_file)]
     tuned: Vec<PathBuf>,
     /// Which of the two gives the low resolutions: pose and shape
     #[arg(long, value_enum, default_value_t = LowArg::Tuned)]

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use toonify_networks::stylegan2::{Channels, DiscriminatorConfig, GeneratorConfig, Resolution};
 
+use crate::cli::model_file::model_file;
 use crate::cli::{OutputArgs, print_lines};
 use crate::inspect::{self, Inspection, TensorShape};
 
@@ -23,7 +24,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InspectArgs {
     /// Checkpoint file (.pkl, .pt or .safetensors)
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = model_file)]
     file: PathBuf,
     /// List every tensor
     #[arg(long)]

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::cli::faces::FaceList;
+use crate::cli::model_file::model_file;
 use crate::cli::render::RenderArgs;
 use crate::cli::{Misuse, OutputArgs};
 use crate::interpolate::{self, Film, InterpolatePlan, Way};
@@ -24,7 +25,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InterpolateArgs {
     /// Checkpoint file (.pkl, .pt or .safetensors)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = model_file)]
     network: PathBuf,
     /// The faces to pass: seeds and .npz files of latents, as in 3,7-9,anna/projected_w.npz
     #[arg(long, value_name = "LIST")]

@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use toonify_networks::checkpoint::Parts;
 
+use crate::cli::model_file::model_file;
 use crate::cli::stored_images::StoredImages;
 use crate::cli::{Misuse, OutputArgs};
 use crate::dataset::Mirror;
@@ -30,7 +31,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct MetricsArgs {
     /// Checkpoint file whose generator is measured
-    #[arg(long, value_name = "FILE", required_unless_present = "images", conflicts_with = "images")]
+    #[arg(long, value_name = "FILE", required_unless_present = "images", conflicts_with = "images", value_parser = model_file)]
     network: Option<PathBuf>,
     /// Folder or zip of images that are measured in place of a generator's
     #[arg(long, value_name = "DIR|ZIP")]

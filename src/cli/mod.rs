@@ -19,6 +19,7 @@ mod interpolate;
 mod interrupt;
 mod memory;
 mod metrics;
+mod model_file;
 mod models;
 mod numbers;
 mod pairs;
@@ -97,7 +98,7 @@ enum Command {
     Dataset(dataset::DatasetCommand),
     /// Make curves, a page and a film from the folder of a training
     Report(report::ReportArgs),
-    /// Make a tiny pair of networks and render their blend grid
+    /// Show the whole way from a photo to a game character on one page
     Demo(demo::DemoArgs),
     /// Say how fast this machine generates, projects and trains
     Bench(bench::BenchArgs),

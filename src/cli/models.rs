@@ -15,7 +15,8 @@ Examples:
   # A published face model, for fine-tuning
   toonify models pull celebahq256
 
-Models are looked for in the folder that TOONIFY_MODELS names, in `models` beside the program, and in the cache.";
+Wherever a command takes a model, its name does as well as its file. Some come within the program and are unpacked into the
+cache when they are used. All others are looked for in the folder that TOONIFY_MODELS names, in `models` beside the program, and in the cache.";
 
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
@@ -67,7 +68,8 @@ impl ModelsCommand {
 fn line(entry: &ModelEntry) -> String {
     let place = match (&entry.path, &entry.url) {
         (Some(path), _) => path.display().to_string(),
-        (None, url) => url.clone().unwrap_or_default(),
+        (None, Some(url)) => url.clone(),
+        (None, None) => format!("within the program: {}", entry.about),
     };
     let size = entry.bytes.map_or("-".to_owned(), |bytes| format!("{:.1} MB", bytes as f64 / 1e6));
     format!("{:<24} {size:>10}  {place}", entry.name)

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use crate::cli::interrupt::stop_at_ctrl_c;
+use crate::cli::model_file::model_file;
 use crate::cli::{Misuse, OutputArgs};
 use crate::pairs::{self, DrawPlan, Layout, PairsPlan};
 
@@ -22,10 +23,10 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct PairsArgs {
     /// The model that knows photos
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = model_file)]
     base: PathBuf,
     /// Its blend
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = model_file)]
     blended: PathBuf,
     /// Folder for the pairs
     #[arg(long, short, value_name = "DIR")]

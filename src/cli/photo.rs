@@ -10,15 +10,24 @@ use toonify_networks::stylegan2::{Resolution, Slope};
 
 use crate::align::{FaceSearch, Faces, LandmarkKind, Upsample, model};
 use crate::cli::interrupt::stop_at_ctrl_c;
+use crate::cli::model_file::model_file;
 use crate::cli::project::SearchArgs;
 use crate::cli::{Misuse, OutputArgs};
 use crate::photo::{
-    self, Base, BlendPlan, EnginePlan, Fate, LatentsPlan, MaskKind, PastePlan, PhotoPlan, PhotoRecord, Style, StylePlan,
+    self, Base, BlendPlan, EnginePlan, Fate, LatentsPlan, MaskKind, PastePlan, PhotoPlan, PhotoRecord, ShippedStyle,
+    Style, StylePlan,
 };
+use crate::store::models::ModelFolders;
 
 const EXAMPLES: &str = "\
 Examples:
-  # All faces of a photo, by a blend of two models at 32 px
+  # All faces of a photo as the characters that come with the program
+  toonify photo party.jpg -o toons
+
+  # The same in a moment, by the student that comes with the program
+  toonify photo party.jpg -o quick --student characters64-student
+
+  # By a blend of two models at 32 px
   toonify photo party.jpg -o toons --base ffhq.pkl --tuned characters.pkl --resolution 32
 
   # A folder, with a blend made before; then another style from the same w, which costs seconds
@@ -42,13 +51,14 @@ pub(crate) struct PhotoArgs {
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// The model that knows photos: they are projected into it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = model_file)]
     base: Option<PathBuf>,
     /// A model tuned from it that knows the characters, to blend with at --resolution
     #[arg(long, value_name = "FILE", requires_all = ["base", "resolution"], conflicts_with = "blended")]
+    #[arg(value_parser = model_file)]
     tuned: Option<PathBuf>,
     /// The last resolution from the model of the low resolutions
-    #[arg(long, value_name = "PX", requires = "tuned")]
+    #[arg(long, value_name = "PX", conflicts_with_all = ["blended", "student"])]
     resolution: Option<Resolution>,
     /// Which of the two gives the low resolutions: pose and shape
     #[arg(long, value_enum, default_value_t = LowArg::Tuned)]
@@ -57,10 +67,12 @@ pub(crate) struct PhotoArgs {
     #[arg(long, value_name = "OCTAVES", default_value_t = 0.0)]
     width: f64,
     /// A generator that was blended before
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["tuned", "student"])]
+    #[arg(long, value_name = "FILE")]
+    #[arg(value_parser = model_file)]
     blended: Option<PathBuf>,
     /// A student instead: no search, so seconds instead of minutes
     #[arg(long, value_name = "FILE", conflicts_with_all = ["base", "tuned", "blended", "w"])]
+    #[arg(value_parser = model_file)]
     student: Option<PathBuf>,
     /// Latents found before: the folder in which an earlier run kept them [default: OUT/w], or a .npz for each face
     #[arg(long, value_name = "DIR|FILE")]
@@ -193,10 +205,21 @@ impl PhotoArgs {
         })
     }
 
+    /// Names the models that come with the program where no model is named.
+    fn with_models(mut self) -> Result<Self> {
+        if [&self.base, &self.tuned, &self.blended, &self.student].into_iter().all(Option::is_none) {
+            let shipped = ShippedStyle::unpack(&ModelFolders::of_this_user())?;
+            self.resolution.get_or_insert(shipped.resolution);
+            self.search.suit(&shipped);
+            (self.base, self.tuned) = (Some(shipped.base), Some(shipped.tuned));
+        }
+        Ok(self)
+    }
+
     pub(crate) fn run(mut self) -> Result<()> {
         let output = std::mem::take(&mut self.output);
         let mut sink = output.sink();
-        let plan = self.plan()?;
+        let plan = self.with_models()?.plan()?;
         let outcome = photo::run(&plan, &stop_at_ctrl_c(&mut sink), &mut sink)?;
         drop(sink);
         let lines = outcome.photos.iter().filter(|photo| !matches!(photo.fate, Fate::Failed { .. }));

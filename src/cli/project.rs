@@ -9,7 +9,9 @@ use toonify_networks::projection::Space;
 use crate::align::model;
 use crate::cli::eyes::EyesArgs;
 use crate::cli::interrupt::stop_at_ctrl_c;
+use crate::cli::model_file::model_file;
 use crate::cli::{Misuse, OutputArgs};
+use crate::photo::ShippedStyle;
 use crate::project::{
     self, FilmKind, NoiseKept, PERSON_MODEL, PersonPlan, ProjectPlan, ProjectedTarget, ProjectorPlan, Settings,
 };
@@ -31,7 +33,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ProjectArgs {
     /// Checkpoint file (.pkl, .pt or .safetensors)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = model_file)]
     network: PathBuf,
     /// Aligned photo, or a folder of them; the centred square is taken
     #[arg(long, value_name = "FILE|DIR")]
@@ -54,15 +56,15 @@ pub(crate) struct ProjectArgs {
 /// How latents are searched for; the same wherever photos are projected.
 #[derive(Debug, Args)]
 pub(crate) struct SearchArgs {
-    /// Steps of the search
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    num_steps: usize,
+    /// Steps of the search [default: 1000, or 100 with an encoder]
+    #[arg(long, value_name = "N")]
+    num_steps: Option<usize>,
     /// Where the random numbers start
     #[arg(long, value_name = "SEED", default_value_t = 303)]
     seed: u32,
-    /// One w for all layers, or one for each (closer, but further from what can be edited)
-    #[arg(long, value_enum, default_value_t = SpaceArg::W)]
-    space: SpaceArg,
+    /// One w for all layers, or one for each (closer, but further from what can be edited) [default: w]
+    #[arg(long, value_enum)]
+    space: Option<SpaceArg>,
     /// Then tune the generator to each target for N steps (pivotal tuning)
     #[arg(long, value_name = "N", default_value_t = 0)]
     tune_steps: usize,
@@ -85,7 +87,7 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "INDEX")]
     class: Option<usize>,
     /// Encoder (of `toonify encoder train`) whose answer the search starts from; a few dozen steps are enough then
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = model_file)]
     encoder: Option<PathBuf>,
 }
 
@@ -110,19 +112,34 @@ enum SpaceArg {
     WPlus,
 }
 
+/// Steps of a search, as published.
+const NUM_STEPS: usize = 1000;
+/// Steps of a search that starts from an encoder's answer.
+const REFINING_STEPS: usize = 100;
+
 impl SearchArgs {
+    /// Fills what was not chosen with what suits the models that come with the program.
+    pub(crate) fn suit(&mut self, shipped: &ShippedStyle) {
+        self.num_steps.get_or_insert(shipped.num_steps);
+        self.encoder.get_or_insert_with(|| shipped.encoder.clone());
+        self.space.get_or_insert(match shipped.space {
+            Space::W => SpaceArg::W,
+            Space::WPlus => SpaceArg::WPlus,
+        });
+    }
+
     /// The plan for a network; without film, and the noise images are dropped.
     pub(crate) fn projector(self, network: PathBuf) -> Result<ProjectorPlan> {
-        if self.num_steps == 0 || self.batch == Some(0) || self.patience == Some(0) {
+        if self.num_steps == Some(0) || self.batch == Some(0) || self.patience == Some(0) {
             return Err(Misuse("--num-steps, --batch and --patience count from 1".to_owned()).into());
         }
         let (eyes, person) = (self.eyes.plan()?, person(self.identity_model)?);
         let settings = Settings {
-            num_steps: self.num_steps,
+            num_steps: self.num_steps.unwrap_or(if self.encoder.is_some() { REFINING_STEPS } else { NUM_STEPS }),
             seed: self.seed,
             space: match self.space {
-                SpaceArg::W => Space::W,
-                SpaceArg::WPlus => Space::WPlus,
+                None | Some(SpaceArg::W) => Space::W,
+                Some(SpaceArg::WPlus) => Space::WPlus,
             },
             tune_steps: self.tune_steps,
             keep_others: self.keep_others,

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::OutputArgs;
 use crate::cli::faces::FaceList;
+use crate::cli::model_file::model_file;
 use crate::cli::numbers::NumberList;
 use crate::cli::render::RenderArgs;
 use crate::style_mix::{self, StyleMixPlan};
@@ -24,7 +25,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct StyleMixArgs {
     /// Checkpoint file (.pkl, .pt or .safetensors)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = model_file)]
     network: PathBuf,
     /// Faces that give all other layers: seeds and .npz files of latents, as in 85,100,anna/projected_w.npz
     #[arg(long, value_name = "LIST")]

@@ -12,6 +12,7 @@ mod engine;
 mod inputs;
 mod ledger;
 mod plan;
+mod shipped;
 mod stages;
 mod student;
 
@@ -26,6 +27,7 @@ pub use blended::BlendedEngine;
 pub use engine::{AlignedFace, Ending, Engine, Toon};
 pub use ledger::{Fate, PhotoRecord};
 pub use plan::{Base, BlendPlan, EnginePlan, LatentsPlan, MaskKind, PastePlan, PhotoPlan, Style, StylePlan};
+pub use shipped::ShippedStyle;
 pub use student::StudentEngine;
 
 use crate::align::{Finder, FoundFace, Sighting};

@@ -1,9 +1,11 @@
 //! Model files that are known by name: where they may lie already, and how they come here.
 //!
-//! A file is looked for in the folder that `TOONIFY_MODELS` names, in `models` beside the program, and in the cache; then
-//! it is downloaded to the cache. What the published code has downloaded before is found as well.
+//! Some come within the program. Any other is looked for in the folder that `TOONIFY_MODELS` names, in `models` beside the
+//! program, and in the cache; then it is downloaded to the cache. What the published code has downloaded before is found as
+//! well.
 
 mod download;
+mod shipped;
 
 use std::env;
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use anyhow::{Result, ensure};
 use crate::events::{Event, Sink};
 
 pub use download::{Downloaded, fetch};
+pub use shipped::{CHARACTERS, PORTRAITS, PORTRAITS_ENCODER, SHIPPED_MODELS, STUDENT, ShippedModel};
 
 /// Names a folder of models.
 pub const FOLDER_VARIABLE: &str = "TOONIFY_MODELS";
@@ -49,6 +52,8 @@ impl PublishedModel {
 /// Where a checkpoint comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
+    /// By its name; within the program.
+    Shipped(ShippedModel),
     /// By its name.
     Published(PublishedModel),
     /// By its address.
@@ -59,6 +64,9 @@ pub enum Origin {
 
 /// Understands a name, an address or a path.
 pub fn origin(text: &str) -> Origin {
+    if let Some(model) = SHIPPED_MODELS.into_iter().find(|model| model.name == text) {
+        return Origin::Shipped(model);
+    }
     if let Some(model) = PUBLISHED_MODELS.into_iter().find(|model| model.name == text) {
         return Origin::Published(model);
     }
@@ -122,6 +130,7 @@ impl ModelFolders {
 /// When there is no such file, or it cannot be downloaded; the message then says where to put it.
 pub fn locate(origin: &Origin, folders: &ModelFolders, sink: &mut dyn Sink) -> Result<PathBuf> {
     match origin {
+        Origin::Shipped(model) => model.file(folders),
         Origin::File(path) => {
             let hint = || PUBLISHED_MODELS.map(|model| model.name).join(", ");
             ensure!(path.exists(), "no such file: `{}` (published by name: {})", path.display(), hint());

@@ -9,7 +9,8 @@ use crate::store::atomic;
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;background:#fafaf8;color:#202124}\
 table{border-collapse:separate;border-spacing:6px}th,td{font-weight:400;color:#60646a}\
 img{display:block;width:min(256px,14vw);image-rendering:auto;border-radius:4px}td img:hover{outline:3px solid #8ab4f8}\
-img.figure{width:auto;max-width:100%}";
+img.figure{width:auto;max-width:100%}.scenes{display:flex;flex-wrap:wrap;gap:1rem}\
+img.scene{width:auto;min-width:min(256px,100%);max-width:min(100%,800px);max-height:512px}";
 
 /// One picture of a table.
 #[derive(Clone, Debug, Default)]
@@ -44,10 +45,42 @@ pub fn write_table(
     }
     let figure = |source: &&str| format!("<p><img class=\"figure\" src=\"{0}\" alt=\"{0}\"></p>\n", escape(source));
     let figures: String = figures.iter().map(figure).collect();
+    write_body(path, title, &format!("<table>\n{body}</table>\n{figures}"))
+}
+
+/// A part of a story: some pictures under a headline.
+#[derive(Clone, Debug, Default)]
+pub struct Chapter {
+    /// The headline.
+    pub title: String,
+    /// What is to be seen.
+    pub text: String,
+    /// Addresses of its pictures relative to the page.
+    pub sources: Vec<String>,
+}
+
+/// Writes a page that goes through `chapters` from top to bottom.
+///
+/// # Errors
+/// When the file cannot be written; the message names it.
+pub fn write_story(path: &Path, title: &str, chapters: &[Chapter]) -> Result<()> {
+    let chapter = |Chapter { title, text, sources }: &Chapter| {
+        let (title, text) = (escape(title), escape(text));
+        let picture = |source: &String| {
+            let source = escape(source);
+            format!("<a href=\"{source}\"><img class=\"scene\" src=\"{source}\" alt=\"{title}\"></a>\n")
+        };
+        let pictures: String = sources.iter().map(picture).collect();
+        format!("<h2>{title}</h2>\n<p>{text}</p>\n<p class=\"scenes\">{pictures}</p>\n")
+    };
+    write_body(path, title, &chapters.iter().map(chapter).collect::<String>())
+}
+
+fn write_body(path: &Path, title: &str, body: &str) -> Result<()> {
     let title = escape(title);
     let page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>{STYLE}</style>\
-         </head>\n<body><h1>{title}</h1>\n<table>\n{body}</table>\n{figures}</body></html>\n"
+         </head>\n<body><h1>{title}</h1>\n{body}</body></html>\n"
     );
     atomic::write(path, page.as_bytes())
 }
@@ -75,5 +108,21 @@ mod tests {
         assert!(page.contains("&lt;b&gt;&amp;&quot;") && page.contains("0-0.png") && !page.contains("<b>"));
         assert!(page.contains("src=\"plot.png\""), "{page}");
         assert!(page.contains("&lt;i&gt;1") && !page.contains("<i>"));
+    }
+
+    #[test]
+    fn a_story_shows_its_pictures_in_order() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("page.html");
+        let chapter = |title: &str, source: &str| Chapter {
+            title: title.to_owned(),
+            text: "<b>".to_owned(),
+            sources: vec![source.to_owned()],
+        };
+        write_story(&path, "two", &[chapter("first", "a.png"), chapter("second", "b.png")]).expect("a page");
+        let page = std::fs::read_to_string(&path).expect("the page");
+        let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
+        assert!(place("first") < place("src=\"a.png\"") && place("src=\"a.png\"") < place("second"));
+        assert!(place("second") < place("src=\"b.png\"") && !page.contains("<b>"));
     }
 }

@@ -182,6 +182,7 @@ fn origin(resume: Option<&str>, description: &mut Description) -> Option<Origin>
     }
     let origin = models::origin(resume);
     description.add(&match &origin {
+        Origin::Shipped(model) => format!("resume{}", model.name),
         Origin::Published(model) => format!("resume{}", model.name),
         Origin::Url(_) | Origin::File(_) => "resumecustom".to_owned(),
     });

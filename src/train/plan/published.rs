@@ -167,6 +167,7 @@ fn augmentation(set: &AugmentSet) -> Value {
 
 fn address(origin: &Origin) -> String {
     match origin {
+        Origin::Shipped(model) => model.name.to_owned(),
         Origin::Published(model) => model.url(),
         Origin::Url(url) => url.clone(),
         Origin::File(path) => path.display().to_string(),
