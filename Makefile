@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where rustup puts cargo; not on everybody's PATH.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
-.PHONY: help setup demo test check check-features bench pictures test-onnx fuzz-smoke audit clean
+.PHONY: help setup demo test check check-features bench pictures models notebooks test-onnx fuzz-smoke audit clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -11,8 +11,8 @@ help: ## print this list
 setup: ## install the system libraries that are missing (the other targets call it)
 	@tools/setup.sh
 
-demo: setup ## build the tool and run its main job on what the repository holds
-	cargo run --release -- demo
+demo: setup ## from a portrait to a game character, on one page; PHOTO=me.jpg takes yours
+	cargo run --release -- demo $(if $(PHOTO),--photo "$(PHOTO)")
 
 test: setup ## run all tests
 	cargo test --workspace --exclude toonify-verify
@@ -32,6 +32,14 @@ bench: setup ## time the operators and the generator
 pictures: setup ## render the pictures of docs/blending.md: BASE= TUNED= CHARACTERS= PHOTOS=
 	cargo build --release
 	TOONIFY=target/release/toonify tools/pictures.sh "$(BASE)" "$(TUNED)" "$(CHARACTERS)" "$(PHOTOS)" docs/pictures
+
+models: setup ## make models/ again from photos on: DATA= WORK= (takes hours)
+	cargo build --release
+	models/recipe.sh "$(DATA)" "$(WORK)"
+
+notebooks: setup ## run every notebook from top to bottom; KEEP=1 keeps what they show
+	cargo build --release
+	@tools/notebooks.sh
 
 test-onnx: setup ## run exported files in tract and in onnxruntime, and race the student against onnxruntime
 	cargo test -p toonify-verify

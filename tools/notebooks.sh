@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# notebooks.sh [NOTEBOOK...]: runs notebooks from top to bottom and keeps what they show.
+#
+# Jupyter comes from PyPI into target/jupyter. `toonify` is the release build of this checkout.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+environment=target/jupyter
+if [ ! -x $environment/bin/jupyter-nbconvert ]; then
+    python3 -m venv $environment
+    $environment/bin/pip install --quiet nbconvert ipykernel
+fi
+export PATH="$PWD/target/release:$PATH"
+[ $# -gt 0 ] || set -- notebooks/*.ipynb
+# What the notebooks make goes beside the build, not into the checkout.
+work=target/notebooks
+mkdir -p $work
+for notebook in "$@"; do
+    echo "== $notebook" >&2
+    cp "$notebook" $work/
+    copy=$work/$(basename "$notebook")
+    $environment/bin/jupyter-nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=600 \
+        --ClearMetadataPreprocessor.enabled=True "$copy"
+    # A failed command does not end a cell of its own accord.
+    if grep -qE '"(error:|[^"]*panicked at)' "$copy"; then
+        echo "$notebook: a command failed" >&2
+        exit 1
+    fi
+    [ -n "${KEEP:-}" ] && cp "$copy" "$notebook"
+done
