@@ -120,7 +120,13 @@ fn begin(resolved: &Resolved, save_every: Duration, sink: &mut dyn Sink) -> Resu
     let set = TrainingSet::open(&settings.data, settings.seed)?;
     let start = match &resolved.origin {
         None => Start::Scratch,
-        Some(origin) => Start::Checkpoint(models::locate(origin, &folders, sink)?),
+        Some(origin) => {
+            let path = models::locate(origin, &folders, sink)?;
+            if !resolved.options.tweaks.shape_networks() {
+                train::start::take_shape(&path, &mut settings)?;
+            }
+            Start::Checkpoint(path)
+        }
     };
     if !metrics.is_empty() {
         let text = "metrics are not measured while training: measure the snapshots afterwards";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use toonify_networks::checkpoint::{Checkpoint, DiscriminatorCheckpoint, Parts, Provenance, Unused};
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{DiscriminatorLayer, Layer, TensorName, Weights};
@@ -31,6 +31,38 @@ pub fn scratch(settings: &Settings) -> Result<Checkpoint> {
 fn fresh_discriminator(settings: &Settings, random: &mut RandomState) -> Result<DiscriminatorCheckpoint> {
     let config = settings.discriminator.clone();
     Ok(DiscriminatorCheckpoint { weights: Weights::<DiscriminatorLayer>::random(&config, random)?, config })
+}
+
+/// Gives the networks of `settings` the shape of those in a checkpoint file: channels, latents, mapping, architecture.
+///
+/// # Errors
+/// When the file cannot be read, or its images are not those of the settings.
+pub fn take_shape(path: &Path, settings: &mut Settings) -> Result<()> {
+    let file = CheckpointFile::open(path)?;
+    let archive = file.archive()?;
+    let (found, asked) = (archive.config(), &mut settings.generator);
+    let shown = path.display();
+    for (what, found, asked) in [
+        ("px", found.resolution.px(), asked.resolution.px()),
+        ("channels", found.img_channels, asked.img_channels),
+        ("classes", found.c_dim, asked.c_dim),
+    ] {
+        ensure!(
+            found == asked,
+            "`{shown}` does not fit the training set: its images have {found} {what}, those of the set {asked}"
+        );
+    }
+    (asked.z_dim, asked.w_dim, asked.mapping) = (found.z_dim, found.w_dim, found.mapping.clone());
+    (asked.channels, asked.architecture) = (found.channels.clone(), found.architecture);
+    let asked = &mut settings.discriminator;
+    match archive.discriminator_config() {
+        Some(found) => {
+            (asked.cmap_dim, asked.mapping) = (found.cmap_dim, found.mapping.clone());
+            (asked.channels, asked.architecture) = (found.channels.clone(), found.architecture);
+        }
+        None => asked.channels = settings.generator.channels.clone(),
+    }
+    Ok(())
 }
 
 /// Reads the networks of a checkpoint file of any kind. Without a generator of its own the training begins with the
