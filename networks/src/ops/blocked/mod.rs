@@ -10,6 +10,7 @@ pub(crate) mod finish;
 pub(crate) mod maps;
 pub(crate) mod memory;
 mod product;
+mod streamed;
 pub(crate) mod styled;
 pub(crate) mod weight_gradient;
 pub(crate) mod weights;

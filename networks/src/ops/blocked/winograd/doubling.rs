@@ -11,8 +11,8 @@ use std::marker::PhantomData;
 use super::transforms::{load, transposed};
 use super::{Channels, Finish, Scheme, TILE};
 use crate::ops::blocked::LANES;
-use crate::ops::blocked::direct::{Direct, Phase};
-use crate::ops::blocked::maps::Maps;
+use crate::ops::blocked::maps::{Maps, Sizes};
+use crate::ops::blocked::streamed::{Run, Streamed};
 use crate::ops::blocked::weights::Weights;
 use crate::ops::blocked::winograd::Winograd;
 use crate::ops::vector::Vector;
@@ -175,9 +175,12 @@ pub(crate) struct Doubled<'a> {
     pub corner: (usize, usize),
 }
 
+/// The order of the taps of the last row, 6 to 8, and of the last column, 2, 5 and 8: those of even results are neighbours.
+const EDGE_TAPS: [usize; 5] = [6, 8, 2, 7, 5];
+
 impl Doubled<'_> {
-    /// Writes every pixel of the result: all but the last row and column by tiles, those directly, from `scaled` maps.
-    pub fn compute(&self, scaled: &Maps, target: &mut Maps) {
+    /// Writes every pixel of the result: all but the last row and column by tiles, those directly.
+    pub fn compute(&self, target: &mut Maps) {
         let (h, w) = self.size;
         let winograd = Winograd::<Doubling> {
             scheme: PhantomData,
@@ -190,27 +193,42 @@ impl Doubled<'_> {
             finish: None,
         };
         winograd.compute(target);
-        let even = |last: usize| vec![(0, 1, last), (2, 0, last)];
-        let odd = |last: usize| vec![(1, 1, last)];
-        let last = |place: usize| vec![(2, place, 1)];
-        let phases = [
-            self.edge(&last(h), &even(w + 1), (2 * h, 0)),
-            self.edge(&last(h), &odd(w), (2 * h, 1)),
-            self.edge(&even(h), &last(w), (0, 2 * w)),
-            self.edge(&odd(h), &last(w), (1, 2 * w)),
+        let row = self.strip((h, 0), 1, w);
+        let column = self.strip((0, w), self.source.sizes.columns, h);
+        let to = |pixel: (usize, usize)| target.sizes.offset(0, 0, (self.corner.0 + pixel.0, self.corner.1 + pixel.1));
+        let run = |source, first_tap: usize, sees: &[usize], pixels: usize, (to, unit): (usize, usize)| Run {
+            source,
+            sees: sees.iter().map(|place| place * LANES).collect(),
+            first_tap,
+            pixels,
+            to,
+            step: 2 * unit,
+        };
+        let (along, down) = (LANES, target.sizes.row());
+        // Even results see the pixel before and their own, the last one in the corner too; odd ones their own.
+        let runs = [
+            run(&row, 0, &[1, 0], w + 1, (to((2 * h, 0)), along)),
+            run(&row, 3, &[1], w, (to((2 * h, 1)), along)),
+            run(&column, 1, &[0, 1], h, (to((0, 2 * w)), down)),
+            run(&column, 4, &[1], h, (to((1, 2 * w)), down)),
         ];
-        Direct { source: scaled, stride: 1, step: 2, phases: &phases }.compute(target);
+        Streamed { weights: self.weights, taps: &EDGE_TAPS, runs: &runs }.compute(target);
     }
 
-    /// Results from `first` on that see some taps of each axis: tap, place and number of positions.
-    fn edge(&self, y: &[(usize, usize, usize)], x: &[(usize, usize, usize)], first: (usize, usize)) -> Phase {
-        let pairs = || y.iter().flat_map(|&y| x.iter().map(move |&x| (y, x)));
-        let taps: Vec<usize> = pairs().map(|(y, x)| y.0 * 3 + x.0).collect();
-        Phase {
-            weights: self.weights.packed(&taps),
-            taps: pairs().map(|(y, x)| (y.1, x.1)).collect(),
-            first: (self.corner.0 + first.0, self.corner.1 + first.1),
-            grid: (y[0].2, x[0].2),
+    /// The scaled pixels of a row or column with a zero at either end, `step` pixels apart from `first` on, as a row.
+    fn strip(&self, first: (usize, usize), step: usize, pixels: usize) -> Maps {
+        let from = self.source.sizes;
+        let mut strip = Maps::new(Sizes { rows: 1, columns: pixels + 2, ..from });
+        let blocks = strip.memory.chunks_exact_mut((pixels + 2) * LANES).enumerate();
+        for (block, to) in blocks {
+            let offset = from.offset(block / from.blocks, block % from.blocks, first);
+            for (pixel, to) in to.chunks_exact_mut(LANES).enumerate() {
+                to.copy_from_slice(&self.source.memory[offset + pixel * step * LANES..][..LANES]);
+                if let Some(scales) = self.scales {
+                    to.iter_mut().zip(&scales[block * LANES..]).for_each(|(to, scale)| *to *= scale);
+                }
+            }
         }
+        strip
     }
 }

@@ -227,7 +227,7 @@ impl Plan<'_> {
                 Direct { source: &source, stride: self.stride, step: self.step, phases }.compute(&mut result);
             } else {
                 let (weights, size, corner) = (self.weights, self.source.1, (0, 0));
-                Doubled { source: &source, scales: None, weights, size, corner }.compute(&source, &mut result);
+                Doubled { source: &source, scales: None, weights, size, corner }.compute(&mut result);
             }
             // SAFETY: room for all images.
             unsafe { to_planes(&result, self.target_planes(chunk), to) };
