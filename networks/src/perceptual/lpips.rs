@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
+use crate::ops::features::of_length_one;
 use crate::perceptual::Perception;
 use crate::perceptual::tensors::take;
 
@@ -86,12 +87,4 @@ impl Perception for Lpips {
         });
         Ok(Tensor::cat(&layers.collect::<Result<Vec<_>>>()?, 1)?)
     }
-}
-
-/// Divides the vector at each position by its length.
-fn of_length_one(map: &Tensor) -> Result<Tensor> {
-    /// Keeps the gradient finite where a vector is zero.
-    const EPS: f64 = 1e-8;
-    let length = (map.sqr()?.sum_keepdim(1)? + EPS)?.sqrt()?;
-    Ok(map.broadcast_div(&length)?)
 }

@@ -56,7 +56,7 @@ pub(crate) fn inner(sizes: Sizes) -> (usize, usize) {
 }
 
 /// New maps whose border is zero; the rest is unspecified.
-fn framed(sizes: Sizes) -> Maps {
+pub(crate) fn framed(sizes: Sizes) -> Maps {
     let mut maps = Maps::new(sizes);
     let (row, block) = (sizes.row(), sizes.block());
     maps.memory.par_chunks_exact_mut(block).for_each(|block| {
