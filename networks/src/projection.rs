@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::latent::{W, WPlus, Z};
-use crate::ops::features::squared_distance;
+use crate::ops::distance::squared_distance;
 use crate::optim::{Adam, AdamConfig};
 pub use crate::perceptual::Perception;
 use crate::perceptual::scale::averaged;

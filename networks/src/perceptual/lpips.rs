@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
-use crate::ops::features::of_length_one;
+use crate::ops::distance::of_length_one;
 use crate::perceptual::Perception;
 use crate::perceptual::tensors::take;
 

@@ -21,7 +21,7 @@ mod vgg16;
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::ops::features::squared_distance;
+use crate::ops::distance::squared_distance;
 
 pub use judge::Judge;
 pub use lpips::{Backbone, LinearWeights, Lpips};
