@@ -9,6 +9,7 @@ pub mod bias_act;
 pub(crate) mod blocked;
 pub(crate) mod channels;
 pub mod conv;
+pub(crate) mod features;
 pub mod filter;
 pub mod half_precision;
 mod kernel_energy;

@@ -89,7 +89,7 @@ impl Layer<'_> {
             let taps = std::array::from_fn(|tap| tap);
             let winograd = Winograd::<Same> {
                 scheme: PhantomData,
-                source: x,
+                source: x.view(),
                 scales,
                 weights: self.weights(),
                 taps,
@@ -113,7 +113,7 @@ impl Layer<'_> {
             first: (BORDER, BORDER),
             grid: inner(y.sizes),
         };
-        Direct { source: &self.scaled(x), stride: 1, step: 1, phases: &[phase] }.compute(y);
+        Direct { source: self.scaled(x).view(), stride: 1, step: 1, phases: &[phase] }.compute(y);
     }
 
     /// Doubles the size: a transposed convolution in steps of 2, then the filter, four taps along each axis, the last
@@ -131,13 +131,15 @@ impl Layer<'_> {
     }
 
     fn transposed(&self, x: &Maps, y: &mut Maps) {
-        let (scaled, size) = (self.scaled(x), inner(x.sizes));
-        let whole = size.0 % TILE == 0 && size.1 % TILE == 0;
+        let size = inner(x.sizes);
+        let whole = size.0.is_multiple_of(TILE) && size.1.is_multiple_of(TILE);
         if Method::chosen() == Method::Winograd && whole && x.sizes.images * size.0 * size.1 >= MIN_TILES * TILE * TILE
         {
             let (scales, weights, corner) = (Some(self.styles), self.weights(), (BORDER, BORDER));
-            return Doubled { source: x, scales, weights, size, corner }.compute(&scaled, y);
+            let to = (y.sizes, Pointer::new(y.memory.first()));
+            return Doubled { source: x.view(), scales, weights, size, corner }.write(to);
         }
+        let scaled = self.scaled(x);
         // Even results see tap 0 on their pixel and tap 2 on the one before, odd ones tap 1.
         let axis = |odd: usize| if odd == 1 { vec![(1, BORDER)] } else { vec![(0, BORDER), (2, BORDER - 1)] };
         let (rows, columns) = inner(x.sizes);
@@ -152,7 +154,7 @@ impl Layer<'_> {
             }
         };
         let phases = [(0, 0), (0, 1), (1, 0), (1, 1)].map(phase);
-        Direct { source: &scaled, stride: 1, step: 2, phases: &phases }.compute(y);
+        Direct { source: scaled.view(), stride: 1, step: 2, phases: &phases }.compute(y);
     }
 
     /// The maps times the styles.
