@@ -10,6 +10,7 @@ pub(crate) mod blocked;
 pub(crate) mod channels;
 pub mod conv;
 pub(crate) mod distance;
+pub(crate) mod features;
 pub mod filter;
 pub mod half_precision;
 mod kernel_energy;

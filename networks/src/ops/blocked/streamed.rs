@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::LANES;
-use super::maps::Maps;
+use super::maps::{Maps, Sizes};
 use super::memory::Pointer;
 use super::product::{Sum, Target, product};
 use super::weights::{BLOCK, Weights};
@@ -36,15 +36,14 @@ pub(in crate::ops::blocked) struct Streamed<'a> {
 }
 
 impl Streamed<'_> {
-    /// Writes the pixels of every run.
-    pub fn compute(&self, target: &mut Maps) {
+    /// Writes the pixels of every run to maps of these sizes.
+    pub fn write(&self, (sizes, to): (Sizes, Pointer)) {
         assert!(self.taps.len() <= MOST_TAPS, "taps of a 3x3 kernel");
         let outputs = self.weights.output_blocks();
         let each = if outputs >= 2 * MOST_BLOCKS * rayon::current_num_threads() { MOST_BLOCKS } else { 1 };
-        let to = Pointer::new(target.memory.first());
         (0..outputs.div_ceil(each)).into_par_iter().for_each(|task| {
             let blocks = task * each..((task + 1) * each).min(outputs);
-            vector::run(Blocks { all: self, blocks, sizes: target.sizes, to });
+            vector::run(Blocks { all: self, blocks, sizes, to });
         });
     }
 }
@@ -53,7 +52,7 @@ impl Streamed<'_> {
 struct Blocks<'a> {
     all: &'a Streamed<'a>,
     blocks: std::ops::Range<usize>,
-    sizes: super::maps::Sizes,
+    sizes: Sizes,
     to: Pointer,
 }
 
@@ -102,7 +101,7 @@ pub(super) fn rows<'a>(
     source: &'a Maps,
     (first_tap, sees): (usize, &[(usize, usize)]),
     (rows, columns): (usize, usize),
-    (to, first, step): (super::maps::Sizes, (usize, usize), usize),
+    (to, first, step): (Sizes, (usize, usize), usize),
 ) -> Vec<Run<'a>> {
     let run = |row: usize| Run {
         source,

@@ -92,7 +92,7 @@ impl Layer<'_> {
             let (scales, finish) = (Some(self.styles), Some(finish));
             let winograd = Winograd::<Same> {
                 scheme: PhantomData,
-                source: x,
+                source: x.view(),
                 scales,
                 weights: self.weights(),
                 taps: TAPS,
@@ -112,7 +112,7 @@ impl Layer<'_> {
         let sees: Vec<(usize, usize)> = TAPS.iter().map(|tap| (tap / 3, tap % 3)).collect();
         let scaled = self.scaled(x);
         let runs = rows(&scaled, (0, &sees), inner(y.sizes), (y.sizes, (BORDER, BORDER), 1));
-        Streamed { weights: self.weights(), taps: &TAPS, runs: &runs }.compute(y);
+        Streamed { weights: self.weights(), taps: &TAPS, runs: &runs }.write((y.sizes, Pointer::new(y.memory.first())));
     }
 
     /// Doubles the size: a transposed convolution in steps of 2, then the filter, four taps along each axis, the last
@@ -131,13 +131,14 @@ impl Layer<'_> {
 
     fn transposed(&self, x: &Maps, y: &mut Maps) {
         let size = inner(x.sizes);
-        let whole = size.0 % TILE == 0 && size.1 % TILE == 0;
+        let whole = size.0.is_multiple_of(TILE) && size.1.is_multiple_of(TILE);
         if Method::chosen() == Method::Winograd
             && whole
             && x.sizes.images * size.0 * size.1 >= MIN_DOUBLING_TILES * TILE * TILE
         {
             let (scales, weights, corner) = (Some(self.styles), self.weights(), (BORDER, BORDER));
-            return Doubled { source: x, scales, weights, size, corner }.compute(y);
+            let to = (y.sizes, Pointer::new(y.memory.first()));
+            return Doubled { source: x.view(), scales, weights, size, corner }.write(to);
         }
         // Even results see tap 0 on their pixel and tap 2 on the one before, odd ones tap 1.
         let axis = |odd: usize| if odd == 1 { vec![(1, BORDER)] } else { vec![(0, BORDER), (2, BORDER - 1)] };
@@ -149,7 +150,7 @@ impl Layer<'_> {
             runs.extend(rows(&scaled, (taps.len(), &sees), grid, (y.sizes, first, 2)));
             taps.extend(phase);
         }
-        Streamed { weights: self.weights(), taps: &taps, runs: &runs }.compute(y);
+        Streamed { weights: self.weights(), taps: &taps, runs: &runs }.write((y.sizes, Pointer::new(y.memory.first())));
     }
 
     /// The maps times the styles.
