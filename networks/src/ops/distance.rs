@@ -1,6 +1,6 @@
 //! What the distance of features consists of: vectors of length 1, and the sum of squared differences, each in one pass.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::error::Result;
@@ -13,16 +13,18 @@ const EPSILON: f64 = 1e-8;
 /// Pixels of a task, and numbers that are summed at a time.
 const PART: usize = 1 << 10;
 
-/// Divides the vector at each pixel by its length.
+/// Divides the vector at each pixel by its length and multiplies each channel with a constant.
 ///
 /// # Shapes
-/// maps `[N, C, H, W]` → the same
+/// maps `[N, C, H, W]`, constants `[C]` → as maps
 ///
 /// # Errors
-/// When there are other axes.
-pub(crate) fn of_length_one(maps: &Tensor) -> Result<Tensor> {
-    maps.dims4()?;
-    Ok(maps.contiguous()?.apply_op1(LengthOne)?)
+/// When they do not fit.
+pub(crate) fn of_length_one(maps: &Tensor, constants: &Tensor) -> Result<Tensor> {
+    let (_n, channels, _h, _w) = maps.dims4()?;
+    expect_shape("constants", constants, &[channels])?;
+    let constants = constants.to_dtype(DType::F64)?.to_vec1()?;
+    Ok(maps.contiguous()?.apply_op1(LengthOne { constants })?)
 }
 
 /// Sum of the squared differences of two batches of vectors.
@@ -38,7 +40,9 @@ pub(crate) fn squared_distance(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(a.contiguous()?.apply_op2(&b.contiguous()?, SquaredDistance)?)
 }
 
-struct LengthOne;
+struct LengthOne {
+    constants: Vec<f64>,
+}
 
 impl CustomOp1 for LengthOne {
     fn name(&self) -> &'static str {
@@ -46,15 +50,16 @@ impl CustomOp1 for LengthOne {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (_, c, h, w) = layout.shape().dims4()?;
+        let (_, _, h, w) = layout.shape().dims4()?;
+        let divided = |_, length| (length, 0.0);
         let result = match storage {
             CpuStorage::F32(_) => {
                 let x = elements(storage, layout)?;
-                CpuStorage::F32(timed(self.name(), 0, || shortened::<f32>(x, x, (c, h * w), |_, length| (length, 0.0))))
+                CpuStorage::F32(timed(self.name(), 0, || shortened::<f32>(x, (x, &self.constants), h * w, divided)))
             }
             CpuStorage::F64(_) => {
                 let x = elements(storage, layout)?;
-                CpuStorage::F64(shortened::<f64>(x, x, (c, h * w), |_, length| (length, 0.0)))
+                CpuStorage::F64(shortened::<f64>(x, (x, &self.constants), h * w, divided))
             }
             _ => candle_core::bail!("{} need single or double precision", self.name()),
         };
@@ -62,13 +67,15 @@ impl CustomOp1 for LengthOne {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(x.contiguous()?.apply_op2_no_bwd(&gradient.contiguous()?, &LengthOneGradient)?))
+        Ok(Some(x.contiguous()?.apply_op2_no_bwd(&gradient.contiguous()?, &LengthOneGradient { of: self })?))
     }
 }
 
-struct LengthOneGradient;
+struct LengthOneGradient<'a> {
+    of: &'a LengthOne,
+}
 
-impl CustomOp2 for LengthOneGradient {
+impl CustomOp2 for LengthOneGradient<'_> {
     fn name(&self) -> &'static str {
         "gradient of vectors of length 1"
     }
@@ -80,16 +87,17 @@ impl CustomOp2 for LengthOneGradient {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (_, c, h, w) = l1.shape().dims4()?;
+        let (_, _, h, w) = l1.shape().dims4()?;
+        let constants = &self.of.constants;
         // The part along the vector does not count: g / |x| − x (x · g) / |x|³.
         let factors = |dot: f64, length: f64| (length, -dot / (length * length * length));
         let result = match s1 {
             CpuStorage::F32(_) => {
                 let (x, gradient) = (elements(s1, l1)?, elements(s2, l2)?);
-                CpuStorage::F32(timed(self.name(), 0, || shortened::<f32>(x, gradient, (c, h * w), factors)))
+                CpuStorage::F32(timed(self.name(), 0, || shortened::<f32>(x, (gradient, constants), h * w, factors)))
             }
             CpuStorage::F64(_) => {
-                CpuStorage::F64(shortened::<f64>(elements(s1, l1)?, elements(s2, l2)?, (c, h * w), factors))
+                CpuStorage::F64(shortened::<f64>(elements(s1, l1)?, (elements(s2, l2)?, constants), h * w, factors))
             }
             _ => candle_core::bail!("{} needs single or double precision", self.name()),
         };
@@ -97,38 +105,41 @@ impl CustomOp2 for LengthOneGradient {
     }
 }
 
-/// y / divisor + x · factor at each pixel, where both follow from x · y and the length of x.
+/// y' / divisor + x · factor at each pixel, where both follow from x · y' and the length of x; y' is y times the constants.
 fn shortened<T: Real>(
     x: &[T],
-    y: &[T],
-    (channels, area): (usize, usize),
+    (y, constants): (&[T], &[f64]),
+    area: usize,
     factors: impl Fn(f64, f64) -> (f64, f64) + Sync,
 ) -> Vec<T> {
-    let mut result = vec![T::zero(); x.len()];
+    let (channels, mut result) = (constants.len(), vec![T::zero(); x.len()]);
     let to = Shared::new(&mut result);
     let parts = area.div_ceil(PART).max(1);
     let images = x.len() / (channels * area).max(1);
     (0..images * parts).into_par_iter().for_each(|task| {
         let (image, first) = (task / parts * channels * area, task % parts * PART);
         let pixels = PART.min(area - first);
-        let rows = || (0..channels).map(|channel| image + channel * area + first);
+        let rows = || {
+            let row = |(channel, &constant): (usize, &f64)| (image + channel * area + first, T::from_f64(constant));
+            constants.iter().enumerate().map(row)
+        };
         let (mut squares, mut dots) = ([T::zero(); PART], [T::zero(); PART]);
-        for row in rows() {
+        for (row, constant) in rows() {
             for (i, (&x, &y)) in x[row..][..pixels].iter().zip(&y[row..][..pixels]).enumerate() {
                 squares[i] += x * x;
-                dots[i] += x * y;
+                dots[i] += x * (y * constant);
             }
         }
         for (square, dot) in squares.iter_mut().zip(&mut dots) {
             let (divisor, factor) = factors(dot.to_f64(), (square.to_f64() + EPSILON).sqrt());
             (*square, *dot) = (T::from_f64(1.0 / divisor), T::from_f64(factor));
         }
-        for row in rows() {
+        for (row, constant) in rows() {
             // SAFETY: this task's pixels of a channel.
             let to = unsafe { to.slice(row, pixels) };
             let numbers = x[row..][..pixels].iter().zip(&y[row..][..pixels]);
             for ((to, (&x, &y)), (&scale, &factor)) in to.iter_mut().zip(numbers).zip(squares.iter().zip(&dots)) {
-                *to = y * scale + x * factor;
+                *to = y * constant * scale + x * factor;
             }
         }
     });
@@ -196,7 +207,7 @@ fn distances<T: Real>(a: &[T], b: &[T], features: usize) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device, Var};
+    use candle_core::{Device, Var};
 
     use super::*;
     use crate::draws::Draws;
@@ -218,8 +229,10 @@ mod tests {
             let mut draw = || rng.normal(&shape).unwrap().to_dtype(DType::F64).unwrap();
             let (x, direction) = (Var::from_tensor(&draw()).unwrap(), draw());
             let length = ((x.sqr().unwrap().sum_keepdim(1).unwrap() + EPSILON).unwrap()).sqrt().unwrap();
+            let constants = Tensor::arange(1.0, shape[1] as f64 + 1.0, &Device::Cpu).unwrap();
             let plain = x.broadcast_div(&length).unwrap();
-            let fast = of_length_one(x.as_tensor()).unwrap();
+            let plain = plain.broadcast_mul(&constants.reshape((1, (), 1, 1)).unwrap()).unwrap();
+            let fast = of_length_one(x.as_tensor(), &constants).unwrap();
             assert!(largest(&(&fast - &plain).unwrap()) < 1e-12);
             let off = (gradient(&fast, &direction, &x) - gradient(&plain, &direction, &x)).unwrap();
             assert!(largest(&off) < 1e-9, "{shape:?}: {}", largest(&off));

@@ -82,8 +82,8 @@ impl Perception for Lpips {
         let maps = self.backbone.feature_maps(images)?;
         let layers = maps.iter().zip(&self.linear.0).map(|(map, weights)| {
             let (_n, _c, h, w) = map.dims4()?;
-            let weights = (weights.sqrt()? / ((h * w) as f64).sqrt())?.to_dtype(map.dtype())?;
-            Ok(of_length_one(map)?.broadcast_mul(&weights)?.flatten_from(1)?)
+            let weights = (weights.flatten_all()?.sqrt()? / ((h * w) as f64).sqrt())?;
+            Ok(of_length_one(map, &weights)?.flatten_from(1)?)
         });
         Ok(Tensor::cat(&layers.collect::<Result<Vec<_>>>()?, 1)?)
     }
