@@ -7,7 +7,7 @@ use serde::Serialize;
 use toonify_networks::detector::{self, Detector};
 use toonify_networks::perceptual::{LinearWeights, Lpips, Perception, Vgg16};
 
-use crate::metrics::measure::{Eye, Measure, Metric};
+use crate::statistics::measure::{Eye, Measure, Metric};
 use crate::store::models::ModelFolders;
 use crate::store::weights;
 
