@@ -133,7 +133,7 @@ fn published_file(metric: Metric, eye: Eye, folders: &ModelFolders) -> Result<Pa
         let place = folders.place_for(name);
         bail!(
             "`{metric}` needs the detector `{name}`, which is not here\n  hint: put it at `{}` or name a detector file \
-             with --detector; `swd` needs none",
+             of your own with --detector; `swd` needs none",
             place.display()
         );
     };
