@@ -238,9 +238,18 @@ fn a_video_needs_ffmpeg() {
     assert!(!out.exists());
 }
 
+/// Makes a program of a shell script.
+#[cfg(unix)]
+fn stand_in(folder: &Path, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let program = folder.join(name);
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a script");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("rights");
+}
+
 /// Stands in for ffmpeg: decodes to two frames of 4:4:4, and "encodes" by copying what it is given.
 #[cfg(unix)]
-const STAND_IN: &str = r#"#!/bin/sh
+const STAND_IN: &str = r#"
 for word do last=$word; done
 case "$*" in
     *broken*) echo 'moov atom not found' >&2; exit 1 ;;
@@ -254,11 +263,8 @@ esac
 #[cfg(unix)]
 #[test]
 fn a_video_goes_through_ffmpeg_and_appears_when_it_is_complete() {
-    use std::os::unix::fs::PermissionsExt;
     let temporary = tempfile::tempdir().expect("a temporary folder");
-    let program = temporary.path().join("ffmpeg");
-    std::fs::write(&program, STAND_IN).expect("a script");
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("rights");
+    stand_in(temporary.path(), "ffmpeg", STAND_IN);
     let path = format!("{}:{}", text(temporary.path()), std::env::var("PATH").unwrap_or_default());
     let student = model("student");
     let run = |input: &str, output: &Path| {
@@ -288,6 +294,9 @@ fn students_and_generators_are_exported() {
     let (student, base) = (model("student"), model("base"));
     let told = succeed(&["export", &student, &out("a.onnx"), "--size", "64x32"]);
     assert!(told.contains("opset 13") && told.contains("DepthToSpace"), "{told}");
+    // Every program that can be had has run the file, or it is said that none has.
+    assert_ne!(told.contains("  run in "), told.contains("no other program has run the file"), "{told}");
+    assert!(!cfg!(feature = "verify") || told.contains("run in tract: off by at most"), "{told}");
     succeed(&["export", &student, &out("b.onnx"), "--half"]);
     let size = |name: &str| std::fs::metadata(temporary.path().join(name)).expect("a file").len();
     assert!(size("b.onnx") < size("a.onnx"));
@@ -297,4 +306,32 @@ fn students_and_generators_are_exported() {
     fail(&["export", &student, &out("e.onnx"), "--size", "100"], 1, &["multiples of 8"]);
     fail(&["export", &base, &out("e.onnx"), "--part", "student"], 1, &["student"]);
     assert!(!temporary.path().join("e.onnx").exists());
+}
+
+/// Exports with a Python of this script and nothing else.
+#[cfg(unix)]
+fn exported_with(python: &str) -> (Output, bool) {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    stand_in(temporary.path(), "python3", python);
+    let path = format!("{}:/usr/bin:/bin", text(temporary.path()));
+    let out = temporary.path().join("a.onnx");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
+    command.args(["export", &model("student"), text(&out), "--size", "16"]).env("PATH", path);
+    (command.output().expect("the binary runs"), out.exists())
+}
+
+#[cfg(unix)]
+#[test]
+fn an_exported_file_that_another_program_runs_differently_is_refused() {
+    let zeros = r#"for word do last=$word; done; head -c 3072 /dev/zero > "$last/output"; echo 9.9"#;
+    let (output, written) = exported_with(zeros);
+    check_failed(&output, 1, &["onnxruntime 9.9", "off by"]);
+    assert!(!written);
+    let (output, written) = exported_with("echo 'ValueError: no such operator' >&2; exit 1");
+    check_failed(&output, 1, &["no such operator"]);
+    assert!(!written);
+    let (output, written) = exported_with("exit 3");
+    assert!(output.status.success() && written);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(told.contains("no other program has run the file"), !cfg!(feature = "verify"), "{told}");
 }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use image::RgbImage;
 use rayon::prelude::*;
 
-use super::{Applied, ApplyPlan, Failed, Translator};
+use super::{Applied, ApplyPlan, Failed, Frame, Translator};
 use crate::events::{Event, Sink};
-use crate::store::photo::Photo;
+use crate::pairs::reader;
+use crate::store::photo::{self, Photo};
 use crate::store::{folder, picture};
 
 /// Pictures that are in memory at the same time.
@@ -75,6 +76,20 @@ fn jobs(plan: &PicturesPlan) -> Result<(Vec<Job>, u64)> {
     Ok((todo, done.len() as u64))
 }
 
+/// A picture and its depth: the picture of the same name where the plan says, otherwise the alpha channel.
+fn deep(path: &Path, plan: &PicturesPlan) -> Result<Frame> {
+    let depth = match &plan.apply.depth {
+        None => None,
+        Some(depth) if depth.is_dir() => {
+            let named = folder::images(depth)?.into_iter().find(|other| other.file_stem() == path.file_stem());
+            Some(named.with_context(|| format!("`{}` has no picture of this name", depth.display()))?)
+        }
+        Some(depth) => Some(depth.clone()),
+    };
+    let (pixels, depth) = reader::with_depth(photo::read(path)?, depth.as_deref())?;
+    Frame::with_depth(pixels, depth)
+}
+
 fn name_of(path: &Path) -> PathBuf {
     PathBuf::from(path.file_stem().unwrap_or_default()).with_extension("png")
 }
@@ -86,11 +101,13 @@ fn translate(
     outcome: &mut Applied,
     sink: &mut dyn Sink,
 ) -> Result<()> {
-    let photos: Vec<Result<Photo>> = group.par_iter().map(|(path, _)| Photo::read(path)).collect();
+    let wants_depth = translator.wants_depth();
+    let read = |(path, _): &Job| if wants_depth { deep(path, plan) } else { Ok(Photo::read(path)?.pixels.into()) };
+    let photos: Vec<Result<Frame>> = group.par_iter().map(read).collect();
     let mut made: Vec<(&Path, RgbImage)> = Vec::new();
     for ((path, result), photo) in group.iter().zip(photos) {
         match photo {
-            Ok(photo) => made.push((result, translator.picture(&photo.pixels, plan.largest_px)?)),
+            Ok(photo) => made.push((result, translator.picture(photo, plan.largest_px)?)),
             Err(error) => {
                 // The name is shown beside it already.
                 let why = error.root_cause().to_string();

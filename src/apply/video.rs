@@ -6,12 +6,12 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::{Applied, ApplyPlan, Translator, stream};
 use crate::dataset::video::{Frames, Video};
@@ -36,16 +36,24 @@ pub struct VideoPlan {
 /// When `ffmpeg` is not installed, cannot read or write the video, or the work was stopped.
 pub fn run(plan: &VideoPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Applied> {
     let mut translator = Translator::open(&plan.apply)?;
+    let has_depth = plan.apply.depth.is_some();
+    ensure!(has_depth || !translator.wants_depth(), "the student takes depth: give --depth, a video of the same frames");
     let estimate = Video::estimate(&plan.input, Frames::All);
     sink.event(&Event::Started { what: format!("translating `{}`", plan.input.display()) });
     let unfinished = Unfinished::beside(&plan.output)?;
-    let mut decoder = Process::start(&plan.ffmpeg, &decoding(&plan.input), Stdio::null(), Stdio::piped())?;
+    let mut decoder = plan.decoder(&plan.input, "yuv444p")?;
     let mut encoder =
         Process::start(&plan.ffmpeg, &encoding(&plan.input, unfinished.path()), Stdio::piped(), Stdio::null())?;
-    let mut frames = BufReader::new(decoder.child.stdout.take().expect("the output is piped"));
+    let mut depth = plan.apply.depth.as_deref().map(|path| plan.decoder(path, "gray")).transpose()?;
     let mut result = BufWriter::new(encoder.child.stdin.take().expect("the input is piped"));
-    let translated = stream::run(&mut translator, (&mut frames, &mut result), estimate, (stop, sink));
-    drop((frames, result));
+    let translated = {
+        let mut of_colours = decoder.frames();
+        let mut of_depth = depth.as_mut().map(Process::frames);
+        let of_depth = of_depth.as_mut().map(|frames| frames as &mut dyn BufRead);
+        stream::Frames::open(&mut of_colours, of_depth)
+            .and_then(|frames| stream::run(&mut translator, (frames, &mut result), estimate, (stop, sink)))
+    };
+    drop(result);
     if stop.load(Ordering::Relaxed) {
         bail!("stopped; nothing was written");
     }
@@ -54,6 +62,9 @@ pub fn run(plan: &VideoPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<A
         decoder.finish(&plan.input)?;
     } else {
         decoder.finish_if_failed(&plan.input)?;
+        if let (Some(process), Some(path)) = (&mut depth, &plan.apply.depth) {
+            process.finish_if_failed(path)?;
+        }
     }
     let outcome = match (encoder.finish(&plan.output), translated) {
         (Err(error), _) => return Err(error),
@@ -75,10 +86,17 @@ fn words(list: &[&str]) -> Vec<OsString> {
     list.iter().map(OsString::from).collect()
 }
 
-fn decoding(input: &Path) -> Vec<OsString> {
+impl VideoPlan {
+    /// Starts to decode a video to frames of a kind.
+    fn decoder(&self, video: &Path, pixels: &str) -> Result<Process> {
+        Process::start(&self.ffmpeg, &decoding(video, pixels), Stdio::null(), Stdio::piped())
+    }
+}
+
+fn decoding(input: &Path, pixels: &str) -> Vec<OsString> {
     let mut arguments = words(&["-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe", "-i"]);
     arguments.push(named(input));
-    arguments.extend(words(&["-map", "0:v:0", "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "-"]));
+    arguments.extend(words(&["-map", "0:v:0", "-pix_fmt", pixels, "-f", "yuv4mpegpipe", "-"]));
     arguments
 }
 
@@ -111,6 +129,11 @@ impl Process {
             _ => anyhow!(error).context(format!("cannot start `{}`", program.display())),
         })?;
         Ok(Process { child, complaints })
+    }
+
+    /// What it decodes.
+    fn frames(&mut self) -> BufReader<ChildStdout> {
+        BufReader::new(self.child.stdout.take().expect("the output is piped, and taken once"))
     }
 
     /// Waits for the end; an error when it failed, in its own words.

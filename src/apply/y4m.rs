@@ -1,12 +1,14 @@
 //! Raw frames in a pipe: YUV4MPEG2, as ffmpeg and mplayer speak it (<https://wiki.multimedia.cx/index.php/YUV4MPEG2>).
 //!
-//! Colours are those of ITU-R BT.601 with 16 to 235 for luma, in 4:4:4 or 4:2:0; other kinds are refused.
+//! Colours are those of ITU-R BT.601 with 16 to 235 for luma, in 4:4:4 or 4:2:0; other kinds are refused. Depth is the
+//! fourth plane of `C444alpha`, or a stream of its own, such as one of `Cmono`.
 
 use std::io::{BufRead, Write};
 
 use anyhow::{Context, Result, bail, ensure};
-use image::{Rgb, RgbImage};
+use image::{GrayImage, Rgb, RgbImage};
 
+use super::Frame;
 use crate::store::photo::MAX_PIXELS;
 
 /// How often chroma is sampled.
@@ -14,8 +16,12 @@ use crate::store::photo::MAX_PIXELS;
 pub enum Chroma {
     /// Once a pixel.
     Full,
+    /// Once a pixel, with a fourth plane behind: depth.
+    FullAlpha,
     /// Once for 2x2 pixels.
     Quarter,
+    /// Not at all: depth alone.
+    Mono,
 }
 
 /// What the head of a stream says.
@@ -58,6 +64,12 @@ impl Head {
         Ok(Head { size: (width, height), chroma, rest })
     }
 
+    /// The head of a stream of results: colours alone.
+    pub fn of_results(&self) -> Head {
+        let chroma = if self.chroma == Chroma::Quarter { Chroma::Quarter } else { Chroma::Full };
+        Head { chroma, ..self.clone() }
+    }
+
     /// Writes the first line.
     ///
     /// # Errors
@@ -65,7 +77,9 @@ impl Head {
     pub fn write(&self, output: &mut impl Write) -> Result<()> {
         let kind = match self.chroma {
             Chroma::Full => "444",
+            Chroma::FullAlpha => "444alpha",
             Chroma::Quarter => "420jpeg",
+            Chroma::Mono => "mono",
         };
         let (width, height) = self.size;
         Ok(writeln!(output, "{MAGIC} W{width} H{height} C{kind}{}", self.rest)?)
@@ -75,7 +89,8 @@ impl Head {
     fn chroma_size(&self) -> (usize, usize) {
         let (width, height) = (self.size.0 as usize, self.size.1 as usize);
         match self.chroma {
-            Chroma::Full => (width, height),
+            Chroma::Full | Chroma::FullAlpha => (width, height),
+            Chroma::Mono => (0, 0),
             Chroma::Quarter => (width.div_ceil(2), height.div_ceil(2)),
         }
     }
@@ -84,21 +99,47 @@ impl Head {
     ///
     /// # Errors
     /// When it is cut off, or something else than a frame follows.
-    pub fn read_frame(&self, input: &mut impl BufRead) -> Result<Option<RgbImage>> {
-        let Some(line) = line(input)? else { return Ok(None) };
-        ensure!(line == "FRAME" || line.starts_with("FRAME "), "found `{line}` in the pipe, expected `FRAME`");
+    pub fn read_frame(&self, input: &mut impl BufRead) -> Result<Option<Frame>> {
+        ensure!(self.chroma != Chroma::Mono, "frames of kind `Cmono` have no colours");
+        let Some(planes) = self.read_planes(input)? else { return Ok(None) };
         let (width, height) = self.size;
         let (columns, rows) = self.chroma_size();
         let luma = width as usize * height as usize;
-        let mut planes = vec![0; luma + 2 * columns * rows];
-        input.read_exact(&mut planes).context("the last frame is cut off")?;
-        let step = if self.chroma == Chroma::Full { 1 } else { 2 };
+        let step = if self.chroma == Chroma::Quarter { 2 } else { 1 };
         let pixel = |x: u32, y: u32| {
             let (x, y) = (x as usize, y as usize);
             let place = luma + y / step * columns + x / step;
             rgb([planes[y * width as usize + x], planes[place], planes[place + columns * rows]])
         };
-        Ok(Some(RgbImage::from_fn(width, height, pixel)))
+        let pixels = RgbImage::from_fn(width, height, pixel);
+        let alpha = || GrayImage::from_raw(width, height, planes[3 * luma..].to_vec()).expect("a byte a pixel");
+        Ok(Some(Frame { pixels, depth: (self.chroma == Chroma::FullAlpha).then(alpha) }))
+    }
+
+    /// Reads a frame of a stream of depth: what is brighter is deeper. `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Head::read_frame`].
+    pub fn read_depth(&self, input: &mut impl BufRead) -> Result<Option<GrayImage>> {
+        let Some(mut planes) = self.read_planes(input)? else { return Ok(None) };
+        let (width, height) = self.size;
+        planes.truncate(width as usize * height as usize);
+        if self.chroma != Chroma::Mono {
+            planes.iter_mut().for_each(|luma| *luma = rgb([*luma, 128, 128]).0[0]);
+        }
+        Ok(Some(GrayImage::from_raw(width, height, planes).expect("a byte a pixel")))
+    }
+
+    /// The bytes of a frame, plane after plane.
+    fn read_planes(&self, input: &mut impl BufRead) -> Result<Option<Vec<u8>>> {
+        let Some(line) = line(input)? else { return Ok(None) };
+        ensure!(line == "FRAME" || line.starts_with("FRAME "), "found `{line}` in the pipe, expected `FRAME`");
+        let (columns, rows) = self.chroma_size();
+        let luma = self.size.0 as usize * self.size.1 as usize;
+        let alpha = if self.chroma == Chroma::FullAlpha { luma } else { 0 };
+        let mut planes = vec![0; luma + 2 * columns * rows + alpha];
+        input.read_exact(&mut planes).context("the last frame is cut off")?;
+        Ok(Some(planes))
     }
 
     /// Writes a frame.
@@ -136,6 +177,8 @@ impl Head {
 fn chroma_of(kind: &str) -> Result<Chroma> {
     match kind {
         "444" => Ok(Chroma::Full),
+        "444alpha" => Ok(Chroma::FullAlpha),
+        "mono" => Ok(Chroma::Mono),
         "420" | "420jpeg" | "420mpeg2" | "420paldv" => Ok(Chroma::Quarter),
         _ => {
             bail!("frames of kind `C{kind}` are not known; convert them to 8 bits, 4:2:0 or 4:4:4 (`-pix_fmt yuv420p`)")
@@ -198,11 +241,35 @@ mod tests {
             assert_eq!(Head::read(&mut input).unwrap(), head);
             for _ in 0..2 {
                 let read = head.read_frame(&mut input).unwrap().unwrap();
-                let off = read.iter().zip(frame.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+                assert!(read.depth.is_none());
+                let off = read.pixels.iter().zip(frame.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
                 assert!(off <= 2, "{off}");
             }
             assert!(head.read_frame(&mut input).unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn the_fourth_plane_is_depth() {
+        let head = head(Chroma::FullAlpha);
+        let depth: Vec<u8> = (0..15).map(|index| index * 17).collect();
+        let stream = [&b"FRAME\n"[..], &[128; 45], &depth].concat();
+        let frame = head.read_frame(&mut stream.as_slice()).unwrap().unwrap();
+        assert_eq!(frame.depth.unwrap().into_raw(), depth);
+        assert_eq!(head.of_results().chroma, Chroma::Full);
+    }
+
+    #[test]
+    fn streams_of_depth_have_one_plane_or_a_luma_of_which_black_is_16() {
+        let check = |chroma, bytes: &[u8], expected: [u8; 2]| {
+            let head = Head { size: (2, 1), chroma, rest: String::new() };
+            let stream = [&b"FRAME\n"[..], bytes].concat();
+            assert_eq!(head.read_depth(&mut stream.as_slice()).unwrap().unwrap().into_raw(), expected);
+        };
+        check(Chroma::Mono, &[0, 200], [0, 200]);
+        check(Chroma::Full, &[16, 235, 128, 128, 128, 128], [0, 255]);
+        check(Chroma::Quarter, &[16, 235, 9, 9], [0, 255]);
+        assert!(head(Chroma::Mono).read_frame(&mut &b"FRAME\n"[..]).is_err());
     }
 
     #[test]
