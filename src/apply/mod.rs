@@ -1,5 +1,6 @@
 //! A student on images, folders, videos and pipes (`toonify apply`): whole frames, or the faces in them.
 
+pub mod flicker;
 mod frame;
 pub mod pictures;
 pub mod stream;

@@ -1,5 +1,7 @@
 //! Pictures of a folder, one file each: what cannot be read is named, and the others are translated all the same.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -37,7 +39,7 @@ pub struct PicturesPlan {
 /// outcome.
 pub fn run(plan: &PicturesPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Applied> {
     let mut translator = Translator::open(&plan.apply)?;
-    let (jobs, reused) = jobs(plan)?;
+    let ((jobs, reused), depths) = (jobs(plan)?, Depths::list(plan)?);
     let total = jobs.len() as u64;
     sink.event(&Event::Started { what: format!("translating {total} pictures") });
     let (mut outcome, started) = (Applied { done: reused, reused, ..Applied::default() }, Instant::now());
@@ -45,7 +47,7 @@ pub fn run(plan: &PicturesPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Resul
         if stop.load(Ordering::Relaxed) {
             bail!("stopped after {} of {total} pictures; the same command goes on from there", outcome.done - reused);
         }
-        translate(group, (plan, &mut translator), &mut outcome, sink)?;
+        translate(group, (plan, &depths, &mut translator), &mut outcome, sink)?;
         let made = (outcome.done - reused) + outcome.failed.len() as u64;
         sink.event(&Event::Progress { done: made, total, unit: "pictures" });
     }
@@ -64,7 +66,7 @@ fn jobs(plan: &PicturesPlan) -> Result<(Vec<Job>, u64)> {
     }
     folder::create(&plan.output)?;
     let mut jobs = Vec::new();
-    let mut taken = std::collections::BTreeMap::<PathBuf, PathBuf>::new();
+    let mut taken = BTreeMap::<PathBuf, PathBuf>::new();
     for path in folder::images(&plan.input)? {
         let result = plan.output.join(name_of(&path));
         if let Some(other) = taken.insert(result.clone(), path.clone()) {
@@ -76,18 +78,36 @@ fn jobs(plan: &PicturesPlan) -> Result<(Vec<Job>, u64)> {
     Ok((todo, done.len() as u64))
 }
 
-/// A picture and its depth: the picture of the same name where the plan says, otherwise the alpha channel.
-fn deep(path: &Path, plan: &PicturesPlan) -> Result<Frame> {
-    let depth = match &plan.apply.depth {
-        None => None,
-        Some(depth) if depth.is_dir() => {
-            let named = folder::images(depth)?.into_iter().find(|other| other.file_stem() == path.file_stem());
-            Some(named.with_context(|| format!("`{}` has no picture of this name", depth.display()))?)
+/// Where the depth of pictures is.
+enum Depths {
+    InTheirAlphaChannel,
+    OfTheOnlyPicture(PathBuf),
+    Named(BTreeMap<OsString, PathBuf>),
+}
+
+impl Depths {
+    fn list(plan: &PicturesPlan) -> Result<Depths> {
+        let Some(path) = &plan.apply.depth else { return Ok(Depths::InTheirAlphaChannel) };
+        if !path.is_dir() {
+            return Ok(Depths::OfTheOnlyPicture(path.clone()));
         }
-        Some(depth) => Some(depth.clone()),
-    };
-    let (pixels, depth) = reader::with_depth(photo::read(path)?, depth.as_deref())?;
-    Frame::with_depth(pixels, depth)
+        let stem = |path: PathBuf| (path.file_stem().unwrap_or_default().to_owned(), path);
+        Ok(Depths::Named(folder::images(path)?.into_iter().map(stem).collect()))
+    }
+
+    /// A picture and its depth.
+    fn read(&self, path: &Path) -> Result<Frame> {
+        let file = match self {
+            Depths::InTheirAlphaChannel => None,
+            Depths::OfTheOnlyPicture(file) => Some(file),
+            Depths::Named(files) => {
+                let file = files.get(path.file_stem().unwrap_or_default());
+                Some(file.context("no picture of depth has its name")?)
+            }
+        };
+        let (pixels, depth) = reader::with_depth(photo::read(path)?, file.map(PathBuf::as_path))?;
+        Frame::with_depth(pixels, depth)
+    }
 }
 
 fn name_of(path: &Path) -> PathBuf {
@@ -97,12 +117,12 @@ fn name_of(path: &Path) -> PathBuf {
 /// Reads a group in parallel, translates it in order, and writes it in parallel.
 fn translate(
     group: &[Job],
-    (plan, translator): (&PicturesPlan, &mut Translator),
+    (plan, depths, translator): (&PicturesPlan, &Depths, &mut Translator),
     outcome: &mut Applied,
     sink: &mut dyn Sink,
 ) -> Result<()> {
     let wants_depth = translator.wants_depth();
-    let read = |(path, _): &Job| if wants_depth { deep(path, plan) } else { Ok(Photo::read(path)?.pixels.into()) };
+    let read = |(path, _): &Job| if wants_depth { depths.read(path) } else { Ok(Photo::read(path)?.pixels.into()) };
     let photos: Vec<Result<Frame>> = group.par_iter().map(read).collect();
     let mut made: Vec<(&Path, RgbImage)> = Vec::new();
     for ((path, result), photo) in group.iter().zip(photos) {

@@ -1,12 +1,14 @@
 //! Raw frames in a pipe: YUV4MPEG2, as ffmpeg and mplayer speak it (<https://wiki.multimedia.cx/index.php/YUV4MPEG2>).
 //!
-//! Colours are those of ITU-R BT.601 with 16 to 235 for luma, in 4:4:4 or 4:2:0; other kinds are refused. Depth is the
+//! Colours are those of ITU-R BT.601, in 4:4:4 or 4:2:0; other kinds are refused. Luma is from 16 to 235, or from 0 to 255
+//! where `XCOLORRANGE=FULL` says so. Depth is the
 //! fourth plane of `C444alpha`, or a stream of its own, such as one of `Cmono`.
 
 use std::io::{BufRead, Write};
 
 use anyhow::{Context, Result, bail, ensure};
-use image::{GrayImage, Rgb, RgbImage};
+use image::{GrayImage, RgbImage};
+use rayon::prelude::*;
 
 use super::Frame;
 use crate::store::photo::MAX_PIXELS;
@@ -23,6 +25,18 @@ pub enum Chroma {
     /// Not at all: depth alone.
     Mono,
 }
+
+/// Which bytes stand for black and white.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Range {
+    /// 16 and 235; chroma from 16 to 240.
+    Limited,
+    /// 0 and 255, as in JPEG files.
+    Full,
+}
+
+/// How a head says that its frames have the full range.
+const FULL_RANGE: &str = "XCOLORRANGE=FULL";
 
 /// What the head of a stream says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +99,10 @@ impl Head {
         Ok(writeln!(output, "{MAGIC} W{width} H{height} C{kind}{}", self.rest)?)
     }
 
+    fn range(&self) -> Range {
+        if self.rest.split(' ').any(|word| word == FULL_RANGE) { Range::Full } else { Range::Limited }
+    }
+
     /// Columns and rows of a plane of chroma.
     fn chroma_size(&self) -> (usize, usize) {
         let (width, height) = (self.size.0 as usize, self.size.1 as usize);
@@ -105,13 +123,16 @@ impl Head {
         let (width, height) = self.size;
         let (columns, rows) = self.chroma_size();
         let luma = width as usize * height as usize;
-        let step = if self.chroma == Chroma::Quarter { 2 } else { 1 };
-        let pixel = |x: u32, y: u32| {
-            let (x, y) = (x as usize, y as usize);
-            let place = luma + y / step * columns + x / step;
-            rgb([planes[y * width as usize + x], planes[place], planes[place + columns * rows]])
-        };
-        let pixels = RgbImage::from_fn(width, height, pixel);
+        let (step, range) = (if self.chroma == Chroma::Quarter { 2 } else { 1 }, self.range());
+        let mut bytes = vec![0; 3 * luma];
+        bytes.par_chunks_exact_mut(3 * width as usize).enumerate().for_each(|(y, row)| {
+            for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+                let place = luma + y / step * columns + x / step;
+                let yuv = [planes[y * width as usize + x], planes[place], planes[place + columns * rows]];
+                pixel.copy_from_slice(&rgb(yuv, range));
+            }
+        });
+        let pixels = RgbImage::from_raw(width, height, bytes).expect("three bytes a pixel");
         let alpha = || GrayImage::from_raw(width, height, planes[3 * luma..].to_vec()).expect("a byte a pixel");
         Ok(Some(Frame { pixels, depth: (self.chroma == Chroma::FullAlpha).then(alpha) }))
     }
@@ -125,7 +146,7 @@ impl Head {
         let (width, height) = self.size;
         planes.truncate(width as usize * height as usize);
         if self.chroma != Chroma::Mono {
-            planes.iter_mut().for_each(|luma| *luma = rgb([*luma, 128, 128]).0[0]);
+            planes.iter_mut().for_each(|luma| *luma = rgb([*luma, 128, 128], self.range())[0]);
         }
         Ok(Some(GrayImage::from_raw(width, height, planes).expect("a byte a pixel")))
     }
@@ -149,13 +170,16 @@ impl Head {
     pub fn write_frame(&self, frame: &RgbImage, output: &mut impl Write) -> Result<()> {
         ensure!(frame.dimensions() == self.size, "a frame of {:?} in a stream of {:?}", frame.dimensions(), self.size);
         let (columns, rows) = self.chroma_size();
-        let converted: Vec<[f32; 3]> = frame.pixels().map(yuv).collect();
+        let range = self.range();
+        let (pixels, _) = frame.as_raw().as_chunks();
+        let converted: Vec<[f32; 3]> = pixels.par_iter().map(|pixel| yuv(*pixel, range)).collect();
         let width = self.size.0 as usize;
         let mut bytes: Vec<u8> = converted.iter().map(|yuv| byte(yuv[0])).collect();
         for channel in [1, 2] {
-            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
-                bytes.push(byte(self.chroma_at(&converted, (row, column), (channel, width))));
-            }
+            let chroma = (0..rows * columns)
+                .into_par_iter()
+                .map(|index| byte(self.chroma_at(&converted, (index / columns, index % columns), (channel, width))));
+            bytes.par_extend(chroma);
         }
         output.write_all(b"FRAME\n")?;
         Ok(output.write_all(&bytes)?)
@@ -203,18 +227,30 @@ fn line(input: &mut impl BufRead) -> Result<Option<String>> {
     }
 }
 
-/// ITU-R BT.601, section 2.5: luma from 16 to 235, chroma from 16 to 240.
-fn rgb([y, u, v]: [u8; 3]) -> Rgb<u8> {
-    let y = (f32::from(y) - 16.0) * (255.0 / 219.0);
-    let (u, v) = ((f32::from(u) - 128.0) * (255.0 / 224.0), (f32::from(v) - 128.0) * (255.0 / 224.0));
-    Rgb([byte(y + 1.402 * v), byte(y - 0.344_136 * u - 0.714_136 * v), byte(y + 1.772 * u)])
+/// ITU-R BT.601, section 2.5: luma from 16 to 235, chroma from 16 to 240; or the full range, as JFIF has it.
+fn rgb([y, u, v]: [u8; 3], range: Range) -> [u8; 3] {
+    let (black, of_luma, of_chroma) = range.scales();
+    let y = (f32::from(y) - black) * (255.0 / of_luma);
+    let (u, v) = ((f32::from(u) - 128.0) * (255.0 / of_chroma), (f32::from(v) - 128.0) * (255.0 / of_chroma));
+    [byte(y + 1.402 * v), byte(y - 0.344_136 * u - 0.714_136 * v), byte(y + 1.772 * u)]
 }
 
-fn yuv(pixel: &Rgb<u8>) -> [f32; 3] {
-    let [r, g, b] = pixel.0.map(f32::from);
+fn yuv(pixel: [u8; 3], range: Range) -> [f32; 3] {
+    let (black, of_luma, of_chroma) = range.scales();
+    let [r, g, b] = pixel.map(f32::from);
     let y = 0.299 * r + 0.587 * g + 0.114 * b;
     let (u, v) = ((b - y) / 1.772, (r - y) / 1.402);
-    [16.0 + y * (219.0 / 255.0), 128.0 + u * (224.0 / 255.0), 128.0 + v * (224.0 / 255.0)]
+    [black + y * (of_luma / 255.0), 128.0 + u * (of_chroma / 255.0), 128.0 + v * (of_chroma / 255.0)]
+}
+
+impl Range {
+    /// Luma of black, and the widths of luma and chroma.
+    fn scales(self) -> (f32, f32, f32) {
+        match self {
+            Range::Limited => (16.0, 219.0, 224.0),
+            Range::Full => (0.0, 255.0, 255.0),
+        }
+    }
 }
 
 fn byte(x: f32) -> u8 {
@@ -224,6 +260,7 @@ fn byte(x: f32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::Rgb;
 
     fn head(chroma: Chroma) -> Head {
         Head { size: (5, 3), chroma, rest: " F30000:1001 Ip A1:1".to_owned() }
@@ -247,6 +284,18 @@ mod tests {
             }
             assert!(head.read_frame(&mut input).unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn frames_of_the_full_range_say_so_in_their_head() {
+        let head = Head { rest: " XCOLORRANGE=FULL".to_owned(), ..head(Chroma::Full) };
+        let (mut stream, frame) =
+            (Vec::new(), RgbImage::from_fn(5, 3, |x, y| Rgb([(x * 60) as u8, 255, (y * 9) as u8])));
+        head.write_frame(&frame, &mut stream).unwrap();
+        let read = head.read_frame(&mut stream.as_slice()).unwrap().unwrap();
+        assert!(read.pixels.iter().zip(frame.iter()).all(|(a, b)| a.abs_diff(*b) <= 2));
+        assert_eq!(yuv([255; 3], Range::Full).map(byte), [255, 128, 128]);
+        assert_eq!(yuv([0; 3], Range::Full).map(byte), [0, 128, 128]);
     }
 
     #[test]
@@ -274,7 +323,7 @@ mod tests {
 
     #[test]
     fn black_white_and_primaries_have_their_published_codes() {
-        let check = |pixel: [u8; 3], expected: [u8; 3]| assert_eq!(yuv(&Rgb(pixel)).map(byte), expected);
+        let check = |pixel: [u8; 3], expected: [u8; 3]| assert_eq!(yuv(pixel, Range::Limited).map(byte), expected);
         check([0, 0, 0], [16, 128, 128]);
         check([255, 255, 255], [235, 128, 128]);
         check([255, 0, 0], [81, 90, 240]);

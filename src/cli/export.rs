@@ -99,7 +99,9 @@ fn report(outcome: &Exported) -> Vec<String> {
         format!("  operators: {}", outcome.operators.join(", ")),
     ];
     for Comparison { runtime, largest, mean, tolerance } in &outcome.comparisons {
-        lines.push(format!("  run in {runtime}: off by at most {largest:.1e} ({tolerance:.0e} allowed), {mean:.1e} on average"));
+        lines.push(format!(
+            "  run in {runtime}: off by at most {largest:.1e} ({tolerance:.0e} allowed), {mean:.1e} on average"
+        ));
     }
     if outcome.comparisons.is_empty() {
         lines.push(format!("  {}", export::NOT_RUN));

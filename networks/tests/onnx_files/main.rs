@@ -12,9 +12,7 @@ use toonify_networks::onnx::{self, Graph, Size, Storage};
 use toonify_networks::ops::Activation;
 use toonify_networks::pix2pix::{BlockKind, Preset, StudentLayer};
 use toonify_networks::random::RandomState;
-use toonify_networks::stylegan2::{
-    Architecture, Channels, GeneratorConfig, Layer, MappingConfig, Resolution, Weights,
-};
+use toonify_networks::stylegan2::{Architecture, Channels, GeneratorConfig, Layer, MappingConfig, Resolution, Weights};
 use wire::{File, Node};
 
 /// Numbers of data types in the format.
@@ -57,7 +55,7 @@ fn student_files() -> Vec<Graph> {
     files
 }
 
-fn generator(architecture: Architecture, c_dim: usize, taps: &[f64]) -> (GeneratorConfig, Weights<Layer>) {
+fn generator(architecture: Architecture, c_dim: usize, taps: &[f32]) -> (GeneratorConfig, Weights<Layer>) {
     let mapping = MappingConfig {
         num_layers: 2,
         embed_features: 5,
