@@ -71,14 +71,19 @@ student() {
     "$toonify" distill pairs -o student --preset small --size 128 --kimg 400 --shift 10 "${photos[@]}"
 }
 
-# Numbers and pictures of models/README.md.
+# Numbers and pictures of models/.
 measure() {
     local squeezenet
     squeezenet=$(find "$data/weights/squeezenet10" -name '*.safetensors' | head -n 1)
     mkdir -p measure
     score() { # NAME, then what is measured
-        "$toonify" metrics --json --metrics swd,fid,kid --detector "$squeezenet" "${@:2}" > "measure/$1.json"
-        echo "$1" && cat "measure/$1.json"
+        "$toonify" metrics --json --quiet --metrics swd,fid,kid --detector "$squeezenet" "${@:2}" > "measure/$1.json"
+        printf '%s %s\n' "$1" "$(tr -d ' \n' < "measure/$1.json")"
+    }
+    copies() { # NAME NETWORK SEEDS: are samples copies?
+        "$toonify" generate --network "$2" --seeds "$3" --outdir "measure/$1-samples" --quiet > /dev/null
+        "$toonify" neighbours "measure/$1-samples" --data "$1"64.zip --mirror --held-out "$1"64-held.zip \
+            --perception squeezenet --weights "$squeezenet" --quiet -o "measure/$1-neighbours.png"
     }
     local set network
     for set in portraits:base characters:tuned; do
@@ -88,7 +93,23 @@ measure() {
         # Real against real: two halves of what is held out.
         [ -f "$set"-a.zip ] || "$toonify" dataset split "$set"64-held.zip --train "$set"-a.zip --held-out "$set"-b.zip --share 0.5
         score "$set-real-against-real" --images "$set"-a.zip --data "$set"-b.zip
+        copies "$set" "$network" 0-199
     done
+
+    # Twenty held-out portraits: what the encoder is worth, and through every blend.
+    errors() { # NAME, then options
+        "$toonify" project --network base.safetensors --target held/00000 --outdir "measure/$1" --save-video off --space w+ \
+            --quiet "${@:2}" | awk -v name="$1" '{ sum += $5 } END { printf "%s: mean squared error %.4f\n", name, sum / NR }'
+    }
+    for steps in 30 100 300 1000; do errors "average-$steps" --num-steps $steps; done
+    for steps in 1 10 30 100; do errors "encoder-$steps" --num-steps $steps --encoder encoder.safetensors; done
+    local latents=()
+    while IFS= read -r file; do latents+=(--w "$file"); done \
+        < <(find measure/encoder-100 -name projected_w.npz | sort | head -n 16)
+    "$toonify" grid --base base.safetensors --tuned tuned.safetensors "${latents[@]}" --scores --characters characters64.zip \
+        --outdir measure/blends --quiet
+    "$toonify" compare student/student.safetensors held/00000 --aligned -o measure/student --base base.safetensors \
+        --blended blend.safetensors --encoder encoder.safetensors --space w+ --num-steps 100 --squeezenet "$squeezenet"
 }
 
 # Half precision, into the repository.
