@@ -14,6 +14,7 @@ pub(crate) mod maps;
 pub(crate) mod memory;
 pub(crate) mod palette;
 mod product;
+mod streamed;
 pub(crate) mod styled;
 pub(crate) mod weight_gradient;
 pub(crate) mod weights;

@@ -71,6 +71,10 @@ pub(crate) trait Vector: Copy {
     /// They can be written.
     unsafe fn store(self, to: *mut f32);
 
+    /// Asks for the line of a number that will be read soon; any address will do.
+    #[inline(always)]
+    fn prefetch(_line: *const f32) {}
+
     /// The same number everywhere.
     fn splat(number: f32) -> Self;
     /// self + other

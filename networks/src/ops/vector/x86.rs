@@ -50,6 +50,12 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(line: *const f32) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+    }
+
+    #[inline(always)]
     fn splat(number: f32) -> Self {
         // SAFETY: [`run`] has seen the instructions.
         Avx512(unsafe { _mm512_set1_ps(number) })
@@ -134,6 +140,12 @@ impl Vector for Avx2 {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: as for `load`.
         unsafe { _mm256_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    fn prefetch(line: *const f32) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
     }
 
     #[inline(always)]

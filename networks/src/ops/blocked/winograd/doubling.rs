@@ -11,9 +11,9 @@ use std::marker::PhantomData;
 use super::transforms::{load, transposed};
 use super::{Channels, Finish, Scheme, TILE};
 use crate::ops::blocked::LANES;
-use crate::ops::blocked::direct::{Direct, Phase};
 use crate::ops::blocked::maps::{Maps, Sizes, View};
 use crate::ops::blocked::memory::Pointer;
+use crate::ops::blocked::streamed::{Run, Streamed};
 use crate::ops::blocked::weights::Weights;
 use crate::ops::blocked::winograd::Winograd;
 use crate::ops::vector::Vector;
@@ -197,6 +197,9 @@ pub(crate) struct Doubled<'a> {
     pub corner: (usize, usize),
 }
 
+/// The order of the taps of the last row, 6 to 8, and of the last column, 2, 5 and 8: those of even results are neighbours.
+const EDGE_TAPS: [usize; 5] = [6, 8, 2, 7, 5];
+
 impl Doubled<'_> {
     /// Writes every pixel to maps of these sizes: all but the last row and column by tiles, those directly.
     pub fn write(&self, to: (Sizes, Pointer)) {
@@ -212,15 +215,25 @@ impl Doubled<'_> {
             finish: None,
         };
         winograd.write(to);
-        let even = |last: usize| vec![(0, 1, last), (2, 0, last)];
-        let odd = |last: usize| vec![(1, 1, last)];
-        let last = [(2, 0, 1)];
-        let below = [self.edge(&last, &even(w + 1), (2 * h, 0)), self.edge(&last, &odd(w), (2 * h, 1))];
-        let strip = self.strip((h, 0), (1, w + 2));
-        Direct { source: strip.view(), stride: 1, step: 2, phases: &below }.write(to);
-        let beside = [self.edge(&even(h), &last, (0, 2 * w)), self.edge(&odd(h), &last, (1, 2 * w))];
-        let strip = self.strip((0, w), (h + 2, 1));
-        Direct { source: strip.view(), stride: 1, step: 2, phases: &beside }.write(to);
+        let (row, column) = (self.strip((h, 0), (1, w + 2)), self.strip((0, w), (h + 2, 1)));
+        let place = |pixel: (usize, usize)| to.0.offset(0, 0, (self.corner.0 + pixel.0, self.corner.1 + pixel.1));
+        let run = |source, first_tap: usize, sees: &[usize], pixels: usize, (to, unit): (usize, usize)| Run {
+            source,
+            sees: sees.iter().map(|place| place * LANES).collect(),
+            first_tap,
+            pixels,
+            to,
+            step: 2 * unit,
+        };
+        let (along, down) = (LANES, to.0.row());
+        // Even results see the pixel before and their own, the last one in the corner too; odd ones their own.
+        let runs = [
+            run(&row, 0, &[1, 0], w + 1, (place((2 * h, 0)), along)),
+            run(&row, 3, &[1], w, (place((2 * h, 1)), along)),
+            run(&column, 1, &[0, 1], h, (place((0, 2 * w)), down)),
+            run(&column, 4, &[1], h, (place((1, 2 * w)), down)),
+        ];
+        Streamed { weights: self.weights, taps: &EDGE_TAPS, runs: &runs }.write(to);
     }
 
     /// A few rows or columns of the source, scaled, from pixel `first` on.
@@ -244,17 +257,5 @@ impl Doubled<'_> {
             }
         }
         maps
-    }
-
-    /// Results from `first` on that see some taps of each axis: tap, place and number of positions.
-    fn edge(&self, y: &[(usize, usize, usize)], x: &[(usize, usize, usize)], first: (usize, usize)) -> Phase {
-        let pairs = || y.iter().flat_map(|&y| x.iter().map(move |&x| (y, x)));
-        let taps: Vec<usize> = pairs().map(|(y, x)| y.0 * 3 + x.0).collect();
-        Phase {
-            weights: self.weights.packed(&taps),
-            taps: pairs().map(|(y, x)| (y.1, x.1)).collect(),
-            first: (self.corner.0 + first.0, self.corner.1 + first.1),
-            grid: (y[0].2, x[0].2),
-        }
     }
 }

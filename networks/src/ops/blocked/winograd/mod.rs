@@ -113,7 +113,7 @@ impl Scheme for Same {
 /// Numbers of transformed patches and sums that a task works on: what fits into a level 2 cache beside the kernels.
 const TASK: usize = 160 << 10;
 /// Numbers of transformed patches that all tasks share when kernels go block by block: about a third of a level 3 cache.
-const SHARED: usize = 2 << 20;
+const SHARED: usize = 3 << 20;
 /// Numbers of transformed kernels up to which they stay in a level 3 cache.
 const KERNELS: usize = 3 << 20;
 /// Input blocks of kernels that a task transforms at a time.
@@ -161,7 +161,8 @@ impl<S: Scheme> Winograd<'_, S> {
             });
             return;
         }
-        let chunk = (SHARED / (S::POINTS * LANES * self.weights.input_blocks())).max(GROUP).min(count);
+        let most = (SHARED / (S::POINTS * LANES * self.weights.input_blocks())).max(GROUP);
+        let chunk = count.div_ceil(count.div_ceil(most));
         for first in (0..count).step_by(chunk) {
             self.block_by_block(first..(first + chunk).min(count), to);
         }
