@@ -142,7 +142,7 @@ impl ReluConv {
         let clamp = f32::INFINITY;
         let finish = Finish { factors: None, bias: &bias, noise: None, gain: 1.0, slope: 0.0, clamp };
         with_numbers(&self.weight, |numbers| {
-            let weights = Weights { numbers, outputs, inputs, output_step: inputs * 9, input_step: 9 };
+            let weights = Weights { numbers, outputs, inputs, output_step: inputs * 9, input_step: 9, gain: 1.0 };
             convolved(x, (weights, FORWARDS), Some(finish), (size, edge))
         })
     }
@@ -151,7 +151,8 @@ impl ReluConv {
         let (outputs, inputs, _, _) = self.weight.dims4()?;
         with_numbers(&self.weight, |numbers| {
             let (into, from) = (inputs, outputs);
-            let weights = Weights { numbers, outputs: into, inputs: from, output_step: 9, input_step: into * 9 };
+            let weights =
+                Weights { numbers, outputs: into, inputs: from, output_step: 9, input_step: into * 9, gain: 1.0 };
             convolved(gradient, (weights, BACKWARDS), None, (size, edge))
         })
     }

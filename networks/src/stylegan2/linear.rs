@@ -103,10 +103,10 @@ impl Conv {
         self.conv.arithmetic = arithmetic;
     }
 
-    /// The weight as it is used.
-    fn scaled_weight(&self) -> Result<Dual> {
-        let (_outputs, inputs, kh, kw) = self.weight.dims4()?;
-        self.weight.scale(1.0 / ((inputs * kh * kw) as f64).sqrt())
+    /// What the weight is multiplied with where it is used.
+    fn gain(&self) -> f64 {
+        let inputs: usize = self.weight.dims()[1..].iter().product();
+        1.0 / (inputs as f64).sqrt()
     }
 
     /// Whether the layer can run on features in blocks.
@@ -123,34 +123,33 @@ impl Conv {
 
     /// The layer on features in blocks.
     pub(crate) fn learn(&self, x: &Features) -> Result<Features> {
-        let weight = self.scaled_weight()?;
         let (kernel, shrinks) = (self.weight.dims()[2], self.conv.down == 2);
         match (kernel, shrinks) {
             (1, true) => {
                 let halved = downsampling(&self.filter, &Resample { down: (2, 2), ..Resample::default() });
-                self.end(&x.resample(&self.filter, &halved)?, &weight, Form::Pointwise)
+                self.end(&x.resample(&self.filter, &halved)?, Form::Pointwise)
             }
-            (1, false) => self.end(x, &weight, Form::Pointwise),
+            (1, false) => self.end(x, Form::Pointwise),
             (_, true) => {
                 let smooth = x.resample(&self.filter, &before_shrinking(&self.filter))?;
-                self.end(&smooth, &weight, Form::Shrink)
+                self.end(&smooth, Form::Shrink)
             }
-            (_, false) => self.end(x, &weight, Form::Same),
+            (_, false) => self.end(x, Form::Same),
         }
     }
 
     /// Convolves and finishes; a layer without bias only has a gain.
-    fn end(&self, x: &Features, weight: &Dual, form: Form) -> Result<Features> {
+    fn end(&self, x: &Features, form: Form) -> Result<Features> {
         match &self.bias {
-            Some(bias) => x.convolve(weight, form, None)?.finish(&self.ending(bias)),
-            None => x.convolve(&weight.scale(self.act.gain())?, form, None),
+            Some(bias) => x.convolve((&self.weight, self.gain()), form, None)?.finish(&self.ending(bias)),
+            None => x.convolve((&self.weight, self.gain() * self.act.gain()), form, None),
         }
     }
 
     /// The layer from an image of a few colours to features.
     pub(crate) fn paint(&self, image: &Dual) -> Result<Features> {
         let (outputs, inputs, _, _) = self.weight.dims4()?;
-        let weight = self.scaled_weight()?.reshape((outputs, inputs))?.t()?.reshape((1, inputs, outputs))?;
+        let weight = self.weight.scale(self.gain())?.reshape((outputs, inputs))?.t()?.reshape((1, inputs, outputs))?;
         let y = Features::paint(image, &weight)?;
         match &self.bias {
             Some(bias) => y.finish(&self.ending(bias)),
@@ -163,7 +162,7 @@ impl Conv {
     }
 
     pub(crate) fn forward(&self, x: &Dual) -> Result<Dual> {
-        let weight = self.conv.arithmetic.round(&self.scaled_weight()?)?;
+        let weight = self.conv.arithmetic.round(&self.weight.scale(self.gain())?)?;
         let y = ops::conv2d_resample(x, &weight, &self.filter, &self.conv)?;
         self.conv.arithmetic.bias_act(&y, self.bias.as_ref(), &self.act)
     }

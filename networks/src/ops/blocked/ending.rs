@@ -1,13 +1,15 @@
 //! The end of a layer in training, forwards and backwards: a filter where there is one, factors, noise, bias, activation and
 //! clamp, each block in one pass.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::LANES;
 use super::filtered::{Block, Rows, Separable};
-use super::finish::Finish;
-use super::maps::Sizes;
-use super::memory::{Memory, Pointer, written};
+use super::finish::{Finish, Noise};
+use super::maps::{Maps, Sizes};
+use super::memory::{Memory, Pointer};
 use crate::ops::vector::{self, Kernel, Vector};
 
 /// What follows the sums of a convolution.
@@ -23,74 +25,114 @@ impl Ending<'_> {
     }
 
     /// Finishes sums of a convolution.
-    pub fn forward(&self, sums: &[f32], sizes: Sizes) -> Vec<f32> {
-        assert_eq!(sums.len(), sizes.total(), "numbers of all pixels");
+    pub fn forward(&self, sums: &Maps) -> Maps {
+        let mut result = Maps::new(self.result(sums.sizes));
+        let to = Pointer::new(result.memory.first());
+        // SAFETY: room for the result.
+        unsafe { self.write(Pointer::new(sums.memory.as_ptr().cast_mut()), sums.sizes, to) };
+        result
+    }
+
+    /// Finishes sums of a convolution where they are, without a filter.
+    pub fn forward_in_place(&self, sums: &mut Maps) {
+        assert!(self.filter.is_none(), "a filter changes the size");
+        let (sizes, first) = (sums.sizes, Pointer::new(sums.memory.first()));
+        // SAFETY: the result is as large as the sums, each of which is read before it is replaced.
+        unsafe { self.write(first, sizes, first) };
+    }
+
+    /// # Safety
+    /// Sums of these sizes can be read, and the result written: elsewhere or, without a filter, in the same place.
+    unsafe fn write(&self, from: Pointer, sizes: Sizes, to: Pointer) {
         let result = self.result(sizes);
-        let fill = |to: Pointer| {
-            sums.par_chunks_exact(sizes.block()).enumerate().for_each(|(i, block)| {
-                // SAFETY: this task's block.
-                let to = unsafe { std::slice::from_raw_parts_mut(to.at(i * result.block()), result.block()) };
-                let place = (i / sizes.blocks, i % sizes.blocks, sizes.blocks);
-                vector::run(Forward { ending: self, block, place, columns: result.columns, to });
-            });
-        };
-        // SAFETY: every block is written.
-        unsafe { written(result.total(), fill) }
+        (0..sizes.images * sizes.blocks).into_par_iter().for_each(|i| {
+            let place = (i / sizes.blocks, i % sizes.blocks, sizes.blocks);
+            // SAFETY: this task's block.
+            unsafe {
+                let (from, to) = (from.at(i * sizes.block()).cast_const(), to.at(i * result.block()));
+                vector::run(Forward { ending: self, from, place, sizes: [sizes, result], to });
+            }
+        });
     }
 
-    /// The tangent of the result, from that of the sums, factors included.
-    pub fn tangent(&self, (tangent, sizes): (&[f32], Sizes), result: &[f32]) -> Vec<f32> {
-        assert_eq!(tangent.len(), sizes.total(), "numbers of all pixels");
-        let to_sizes = self.result(sizes);
-        assert_eq!(result.len(), to_sizes.total(), "a result for every tangent");
-        let fill = |to: Pointer| {
-            tangent.par_chunks_exact(sizes.block()).enumerate().for_each(|(i, block)| {
-                let range = i * to_sizes.block()..(i + 1) * to_sizes.block();
-                // SAFETY: this task's block.
-                let to = unsafe { std::slice::from_raw_parts_mut(to.at(range.start), to_sizes.block()) };
-                vector::run(Tangent { ending: self, block, result: &result[range], columns: to_sizes.columns, to });
-            });
+    /// The tangent of the result, from that of the sums, factors included; in its memory if that can be had.
+    pub fn tangent(&self, tangent: Arc<Maps>, result: &Maps) -> Maps {
+        let sizes = tangent.sizes;
+        assert_eq!(result.sizes, self.result(sizes), "a result for every tangent");
+        let reused = if self.filter.is_none() { Arc::try_unwrap(tangent) } else { Err(tangent) };
+        let (mut to, tangent) = match reused {
+            Ok(tangent) => (tangent, None),
+            Err(tangent) => (Maps::new(result.sizes), Some(tangent)),
         };
-        // SAFETY: every block is written.
-        unsafe { written(to_sizes.total(), fill) }
+        let first = Pointer::new(to.memory.first());
+        let block = result.sizes.block();
+        (0..sizes.images * sizes.blocks).into_par_iter().for_each(|i| {
+            // SAFETY: this task's block.
+            let to = unsafe { std::slice::from_raw_parts_mut(first.at(i * block), block) };
+            let from = tangent.as_ref().map(|tangent| &tangent.memory[i * sizes.block()..][..sizes.block()]);
+            let (result, columns) = (&result.memory[i * block..][..block], result.sizes.columns);
+            vector::run(Tangent { ending: self, from, result, columns, to });
+        });
+        to
     }
 
-    /// Gradients by everything that enters, from that of the result, for the `sums` that gave `result`.
-    pub fn backward(&self, gradient: &[f32], (sums, sizes): (&[f32], Sizes), result: &[f32]) -> Gradients {
-        let to_sizes = self.result(sizes);
-        assert!(sums.len() == sizes.total() && gradient.len() == to_sizes.total(), "numbers of all pixels");
-        assert_eq!(gradient.len(), result.len(), "a gradient for every number");
+    /// Gradients by what enters, from that of the result, for the sums, of such sizes, that gave `result`. The sums
+    /// themselves need to be there where they have factors.
+    pub fn backward(
+        &self,
+        gradient: Arc<Maps>,
+        (sums, sizes, result): (Option<&Maps>, Sizes, &Maps),
+        noise: OfNoise<'_>,
+    ) -> Gradients {
+        let to_sizes = result.sizes;
+        assert!(to_sizes == self.result(sizes) && gradient.sizes == to_sizes, "a gradient for every number");
+        assert!(sums.is_none_or(|sums| sums.sizes == sizes), "sums of the size that is said");
+        assert!(sums.is_some() || self.finish.factors.is_none(), "sums where there are factors");
         let (blocks, area) = (sizes.images * sizes.blocks, to_sizes.rows * to_sizes.columns);
-        let (mut factors, mut bias) = (vec![0.0; blocks * LANES], vec![0.0; blocks * LANES]);
-        let mut noise = vec![0.0; if self.finish.noise.is_some() { blocks * area } else { 0 }];
-        let adjoint = self.filter.map(Separable::adjoint);
-        let (of_factors, of_bias) = (Pointer::new(factors.as_mut_ptr()), Pointer::new(bias.as_mut_ptr()));
-        let of_noise = Pointer::new(noise.as_mut_ptr());
-        let fill = |to: Pointer| {
-            (0..blocks).into_par_iter().for_each(|i| {
-                let range = i * to_sizes.block()..(i + 1) * to_sizes.block();
-                // SAFETY: this task's block, and its line of each of the sums.
-                unsafe {
-                    vector::run(Backward {
-                        ending: self,
-                        adjoint: adjoint.as_ref(),
-                        gradient: &gradient[range.clone()],
-                        result: &result[range],
-                        block: &sums[i * sizes.block()..][..sizes.block()],
-                        place: (i / sizes.blocks, i % sizes.blocks, sizes.blocks),
-                        columns: to_sizes.columns,
-                        to: std::slice::from_raw_parts_mut(to.at(i * sizes.block()), sizes.block()),
-                        factors: of_factors.at(i * LANES),
-                        bias: of_bias.at(i * LANES),
-                        noise: self.finish.noise.is_some().then(|| of_noise.at(i * area)),
-                    });
-                }
-            });
+        let of_noise = match noise {
+            OfNoise::None => 0,
+            OfNoise::Pixels => area,
+            OfNoise::Strength(_) => LANES,
         };
-        // SAFETY: every block is written.
-        let sums = unsafe { written(sizes.total(), fill) };
-        let noise = noise.chunks_exact((sizes.blocks * area).max(1)).flat_map(|planes| sum_of(planes, area)).collect();
-        Gradients { sums, factors, bias: sum_of(&bias, sizes.blocks * LANES), noise }
+        let mut lines = [LANES, LANES, of_noise].map(|len| vec![0.0; blocks * len]);
+        let [factors, bias, noise_sums] = lines.each_mut().map(|line| Pointer::new(line.as_mut_ptr()));
+        let adjoint = self.filter.map(Separable::adjoint);
+        // Without a filter the gradients stay where they are, if nobody else needs them.
+        let reused = if self.filter.is_none() { Arc::try_unwrap(gradient) } else { Err(gradient) };
+        let (mut to, gradient) = match reused {
+            Ok(gradient) => (gradient, None),
+            Err(gradient) => (Maps::new(sizes), Some(gradient)),
+        };
+        let first = Pointer::new(to.memory.first());
+        (0..blocks).into_par_iter().for_each(|i| {
+            let range = i * to_sizes.block()..(i + 1) * to_sizes.block();
+            // SAFETY: this task's block, and its line of each of the sums.
+            unsafe {
+                let to = first.at(i * sizes.block());
+                vector::run(Backward {
+                    ending: self,
+                    adjoint: adjoint.as_ref(),
+                    gradient: gradient.as_ref().map_or(to.cast_const(), |maps| maps.memory[range.clone()].as_ptr()),
+                    result: &result.memory[range],
+                    block: sums.map(|sums| &sums.memory[i * sizes.block()..][..sizes.block()]),
+                    place: (i / sizes.blocks, i % sizes.blocks, sizes.blocks),
+                    columns: to_sizes.columns,
+                    to: (to, sizes.block()),
+                    factors: factors.at(i * LANES),
+                    bias: bias.at(i * LANES),
+                    noise: (noise, noise_sums.at(i * of_noise)),
+                });
+            }
+        });
+        let [factors, bias, noise_sums] = lines;
+        let noise = match noise {
+            OfNoise::None => Vec::new(),
+            OfNoise::Pixels => {
+                noise_sums.chunks_exact(sizes.blocks * area).flat_map(|rows| sum_of(rows, area)).collect()
+            }
+            OfNoise::Strength(_) => vec![noise_sums.iter().sum()],
+        };
+        Gradients { sums: to, factors, bias: sum_of(&bias, sizes.blocks * LANES), noise }
     }
 }
 
@@ -106,23 +148,35 @@ fn sum_of(rows: &[f32], len: usize) -> Vec<f32> {
 /// Gradients by what enters the end of a layer.
 pub(crate) struct Gradients {
     /// By the sums of the convolution, as these.
-    pub sums: Vec<f32>,
+    pub sums: Maps,
     /// By the factors, `[N, blocks · 16]`; of no meaning without factors.
     pub factors: Vec<f32>,
     /// By the bias, `[blocks · 16]`
     pub bias: Vec<f32>,
-    /// By the noise of each image, `[N, H, W]`; empty without noise.
+    /// By the noise of each image, `[N, H, W]`, or by its strength; empty without noise.
     pub noise: Vec<f32>,
+}
+
+/// What the gradient by the noise is wanted of.
+#[derive(Clone, Copy)]
+pub(crate) enum OfNoise<'a> {
+    None,
+    /// Every pixel.
+    Pixels,
+    /// The factor of this noise.
+    Strength(Noise<'a>),
 }
 
 /// One block forwards.
 struct Forward<'a> {
     ending: &'a Ending<'a>,
-    block: &'a [f32],
+    /// The block of sums.
+    from: *const f32,
     /// Image, block and number of blocks.
     place: (usize, usize, usize),
-    columns: usize,
-    to: &'a mut [f32],
+    /// Sizes of sums and result.
+    sizes: [Sizes; 2],
+    to: *mut f32,
 }
 
 impl Kernel for Forward<'_> {
@@ -130,24 +184,31 @@ impl Kernel for Forward<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let row = self.columns * LANES;
-        let mut rows = self.ending.filter.map(|filter| Rows::new(filter, self.block));
-        for (y, to) in self.to.chunks_exact_mut(row).enumerate() {
+        let [sizes, result] = self.sizes;
+        let row = result.row();
+        let mut rows = self.ending.filter.map(|filter| {
+            // SAFETY: the block, which a filter does not replace.
+            Rows::new(filter, unsafe { std::slice::from_raw_parts(self.from, sizes.block()) })
+        });
+        for y in 0..result.rows {
+            // SAFETY: a row of the result, which nobody reads meanwhile.
+            let (from, to) = unsafe { (self.from.add(y * row), self.to.add(y * row)) };
             let from = match &mut rows {
                 Some(rows) => {
-                    rows.sum::<V>(y, to);
-                    to.as_ptr()
+                    // SAFETY: as above.
+                    rows.sum::<V>(y, unsafe { std::slice::from_raw_parts_mut(to, row) });
+                    to.cast_const()
                 }
-                None => self.block[y * row..][..row].as_ptr(),
+                None => from,
             };
             for lane in (0..LANES).step_by(V::LANES) {
                 let channels = self.ending.finish.channels::<V>(self.place, lane);
-                for x in 0..self.columns {
+                for x in 0..result.columns {
                     let noise = self.ending.finish.noise_at(self.place.0, (y, x));
                     // SAFETY: a vector of a row's line on either side.
                     unsafe {
                         let sum = V::load(from.add(x * LANES + lane));
-                        channels.finish(sum, noise).store(to.as_mut_ptr().add(x * LANES + lane));
+                        channels.finish(sum, noise).store(to.add(x * LANES + lane));
                     }
                 }
             }
@@ -158,7 +219,8 @@ impl Kernel for Forward<'_> {
 /// The tangent of one block.
 struct Tangent<'a> {
     ending: &'a Ending<'a>,
-    block: &'a [f32],
+    /// The block of the sums' tangents, unless it is replaced.
+    from: Option<&'a [f32]>,
     result: &'a [f32],
     columns: usize,
     to: &'a mut [f32],
@@ -170,12 +232,14 @@ impl Kernel for Tangent<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let row = self.columns * LANES;
-        let mut rows = self.ending.filter.map(|filter| Rows::new(filter, self.block));
+        let filtered = self.ending.filter.zip(self.from);
+        let mut rows = filtered.map(|(filter, block)| Rows::new(filter, block));
         let slope = self.ending.finish.slope_without_factor::<V>();
         for (y, to) in self.to.chunks_exact_mut(row).enumerate() {
-            match &mut rows {
-                Some(rows) => rows.sum::<V>(y, to),
-                None => to.copy_from_slice(&self.block[y * row..][..row]),
+            match (&mut rows, self.from) {
+                (Some(rows), _) => rows.sum::<V>(y, to),
+                (None, Some(from)) => to.copy_from_slice(&from[y * row..][..row]),
+                (None, None) => {}
             }
             for number in (0..row).step_by(V::LANES) {
                 // SAFETY: a vector of a row of either.
@@ -193,15 +257,18 @@ impl Kernel for Tangent<'_> {
 struct Backward<'a> {
     ending: &'a Ending<'a>,
     adjoint: Option<&'a Separable>,
-    gradient: &'a [f32],
+    /// As long as the result, and the same as `to` where numbers are replaced.
+    gradient: *const f32,
     result: &'a [f32],
-    block: &'a [f32],
+    /// The block of sums, needed for the factors.
+    block: Option<&'a [f32]>,
     place: (usize, usize, usize),
     columns: usize,
-    to: &'a mut [f32],
+    /// The block of the sums' gradients, and its length.
+    to: (*mut f32, usize),
     factors: *mut f32,
     bias: *mut f32,
-    noise: Option<*mut f32>,
+    noise: (OfNoise<'a>, *mut f32),
 }
 
 impl Kernel for Backward<'_> {
@@ -210,14 +277,16 @@ impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let Some(adjoint) = self.adjoint else {
-            let to = self.to.as_mut_ptr();
             // SAFETY: without a filter the result is as large as the sums.
-            return unsafe { self.rows::<V>(to) };
+            return unsafe { self.rows::<V>(self.to.0) };
         };
-        let mut sharp = Memory::take(self.gradient.len());
-        // SAFETY: room for the gradients before the filter.
-        unsafe { self.rows::<V>(sharp.first()) };
-        Block { filter: adjoint, block: &sharp, to: self.to }.run::<V>();
+        let mut sharp = Memory::take(self.result.len());
+        // SAFETY: room for the gradients before the filter; the block of this task.
+        unsafe {
+            self.rows::<V>(sharp.first());
+            let to = std::slice::from_raw_parts_mut(self.to.0, self.to.1);
+            Block { filter: adjoint, block: &sharp, to }.run::<V>();
+        }
     }
 }
 
@@ -229,16 +298,17 @@ impl Backward<'_> {
     #[inline(always)]
     unsafe fn rows<V: Vector>(&self, to: *mut f32) {
         let row = self.columns * LANES;
-        let mut rows = self.ending.filter.map(|filter| Rows::new(filter, self.block));
+        let block = self.block.filter(|_| self.ending.finish.factors.is_some());
+        let mut rows = self.ending.filter.zip(block).map(|(filter, block)| Rows::new(filter, block));
         let mut filtered = Memory::take(row);
-        for y in 0..self.gradient.len() / row {
-            let sums = match &mut rows {
-                Some(rows) if self.ending.finish.factors.is_some() => {
+        for y in 0..self.result.len() / row {
+            let sums = match (&mut rows, block) {
+                (Some(rows), _) => {
                     rows.sum::<V>(y, &mut filtered);
-                    filtered.as_ptr()
+                    Some(filtered.as_ptr())
                 }
-                Some(_) => self.gradient.as_ptr(), // of no meaning without factors
-                None => self.block[y * row..][..row].as_ptr(),
+                (None, Some(block)) => Some(block[y * row..][..row].as_ptr()),
+                (None, None) => None,
             };
             for lane in (0..LANES).step_by(V::LANES) {
                 // SAFETY: a row of either, and lines of this block.
@@ -247,26 +317,40 @@ impl Backward<'_> {
         }
     }
 
+    /// One vector of each pixel of a row; `sums` are those that the factors were for.
     #[inline(always)]
-    unsafe fn row<V: Vector>(&self, (y, lane): (usize, usize), sums: *const f32, to: *mut f32) {
+    unsafe fn row<V: Vector>(&self, (y, lane): (usize, usize), sums: Option<*const f32>, to: *mut f32) {
         let first = y * self.columns * LANES;
         let slope = self.ending.finish.slope::<V>(self.place, lane);
         // SAFETY: the caller's promise.
         unsafe {
             let (mut of_factors, mut of_bias) = (V::load(self.factors.add(lane)), V::load(self.bias.add(lane)));
+            let mut of_strength = match self.noise.0 {
+                OfNoise::Strength(_) => V::load(self.noise.1.add(lane)),
+                _ => V::splat(0.0),
+            };
             for x in 0..self.columns {
                 let place = x * LANES + lane;
                 let result = V::load(self.result.as_ptr().add(first + place));
-                let gradient = slope.of(result).mul(V::load(self.gradient.as_ptr().add(first + place)));
+                let gradient = slope.of(result).mul(V::load(self.gradient.add(first + place)));
                 of_bias = of_bias.add(gradient);
-                of_factors = gradient.mul_add(V::load(sums.add(place)), of_factors);
-                if let Some(noise) = self.noise {
-                    *noise.add(y * self.columns + x) += sum_of_lanes(gradient);
+                if let Some(sums) = sums {
+                    of_factors = gradient.mul_add(V::load(sums.add(place)), of_factors);
+                }
+                match self.noise.0 {
+                    OfNoise::None => {}
+                    OfNoise::Pixels => *self.noise.1.add(y * self.columns + x) += sum_of_lanes(gradient),
+                    OfNoise::Strength(noise) => {
+                        of_strength = gradient.mul_add(V::splat(noise.at(self.place.0, (y, x))), of_strength);
+                    }
                 }
                 gradient.mul(slope.factor).store(to.add(place));
             }
             of_factors.store(self.factors.add(lane));
             of_bias.store(self.bias.add(lane));
+            if let OfNoise::Strength(_) = self.noise.0 {
+                of_strength.store(self.noise.1.add(lane));
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::LANES;
-use super::maps::Sizes;
-use super::memory::{Memory, Pointer, written};
+use super::maps::{Maps, Sizes};
+use super::memory::{Memory, Pointer};
 use crate::ops::upfirdn2d::{Resampler, Sources};
 use crate::ops::vector::{self, Kernel, Vector};
 
@@ -70,19 +70,18 @@ impl Separable {
     }
 
     /// Filters maps.
-    pub fn apply(&self, numbers: &[f32], sizes: Sizes) -> Vec<f32> {
+    pub fn apply(&self, maps: &Maps) -> Maps {
+        let (sizes, to_sizes) = (maps.sizes, self.filtered(maps.sizes));
         assert_eq!((sizes.rows, sizes.columns), self.input, "maps of the size that was planned for");
-        assert_eq!(numbers.len(), sizes.total(), "numbers of all pixels");
-        let to_sizes = self.filtered(sizes);
         let fill = |to: Pointer| {
-            numbers.par_chunks_exact(sizes.block()).enumerate().for_each(|(i, block)| {
+            maps.memory.par_chunks_exact(sizes.block()).enumerate().for_each(|(i, block)| {
                 // SAFETY: this task's block.
                 let to = unsafe { std::slice::from_raw_parts_mut(to.at(i * to_sizes.block()), to_sizes.block()) };
                 vector::run(Block { filter: self, block, to });
             });
         };
-        // SAFETY: every block is written.
-        unsafe { written(to_sizes.total(), fill) }
+        // SAFETY: blocks of the result.
+        unsafe { Maps::written(to_sizes, fill) }
     }
 }
 

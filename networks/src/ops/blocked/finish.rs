@@ -30,7 +30,7 @@ pub(crate) struct Noise<'a> {
 impl Noise<'_> {
     /// The noise of a pixel.
     #[inline(always)]
-    fn at(&self, image: usize, (row, column): (usize, usize)) -> f32 {
+    pub(super) fn at(&self, image: usize, (row, column): (usize, usize)) -> f32 {
         self.numbers[image * self.image_step + row * self.columns + column]
     }
 }

@@ -58,9 +58,38 @@ impl Maps {
         Maps { sizes, memory: Memory::take(sizes.total()) }
     }
 
+    /// Maps without pixels.
+    pub fn empty() -> Self {
+        Self::new(Sizes { images: 0, blocks: 0, rows: 0, columns: 0 })
+    }
+
+    /// The same numbers in memory of their own.
+    pub fn copied(&self) -> Self {
+        let mut maps = Maps::new(self.sizes);
+        let block = self.sizes.block().max(1);
+        let blocks = maps.memory.par_chunks_exact_mut(block).zip(self.memory.par_chunks_exact(block));
+        blocks.for_each(|(to, from)| to.copy_from_slice(from));
+        maps
+    }
+
+    /// Maps whose numbers `fill` writes through a pointer.
+    ///
+    /// # Safety
+    /// `fill` writes within the maps.
+    pub unsafe fn written(sizes: Sizes, fill: impl FnOnce(Pointer)) -> Self {
+        let mut maps = Maps::new(sizes);
+        fill(Pointer::new(maps.memory.first()));
+        maps
+    }
+
     /// The maps as they are.
     pub fn view(&self) -> View<'_> {
-        View { sizes: self.sizes, numbers: &self.memory, corner: (0, 0) }
+        self.seen_from((0, 0))
+    }
+
+    /// The maps from another pixel on.
+    pub fn seen_from(&self, corner: (isize, isize)) -> View<'_> {
+        View { sizes: self.sizes, numbers: &self.memory, corner }
     }
 }
 

@@ -13,7 +13,11 @@ pub(crate) struct Line([f32; LANES]);
 /// Buffers that nobody uses at the moment.
 static IDLE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 /// Most buffers that are kept; more than a program's threads ever need at once would be a leak.
-const MOST_IDLE: usize = 256;
+const MOST_IDLE: usize = 512;
+/// A buffer is not lent to whom so small a part of it would do.
+const MOST_ROOM: usize = 4;
+/// Lines of a buffer that is lent to anybody.
+const SMALL: usize = 1 << 10;
 
 /// Borrowed numbers of unspecified value, which go back when they are dropped.
 pub(crate) struct Memory {
@@ -27,9 +31,11 @@ impl Memory {
         let lines = len.div_ceil(LANES);
         let buffer = {
             let mut idle = IDLE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let fitting = (0..idle.len()).filter(|&i| idle[i].len() >= lines).min_by_key(|&i| idle[i].len());
-            let chosen = fitting.or_else(|| (0..idle.len()).max_by_key(|&i| idle[i].len()));
-            chosen.map(|i| idle.swap_remove(i))
+            let fits = |&i: &usize| idle[i].len() >= lines && idle[i].len() <= (MOST_ROOM * lines).max(SMALL);
+            let fitting = (0..idle.len()).filter(fits).min_by_key(|&i| idle[i].len());
+            let full =
+                || (idle.len() >= MOST_IDLE / 2).then(|| (0..idle.len()).max_by_key(|&i| idle[i].len())).flatten();
+            fitting.or_else(full).map(|i| idle.swap_remove(i))
         };
         match buffer {
             Some(buffer) if buffer.len() >= lines => Memory { lines: buffer, len },

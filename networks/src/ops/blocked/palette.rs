@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::LANES;
-use super::maps::Sizes;
+use super::maps::{Maps, Sizes};
 use super::memory::{Pointer, written};
 use crate::ops::vector::{self, Kernel, Vector};
 
@@ -51,7 +51,7 @@ impl Palette {
     }
 
     /// Colours and weights to features.
-    pub fn paint(self, colours: &[f32], weights: &[f32]) -> Vec<f32> {
+    pub fn paint(self, colours: &[f32], weights: &[f32]) -> Maps {
         assert_eq!(colours.len(), self.sizes.images * self.colours * self.area(), "numbers of all pixels");
         let (area, blocks) = (self.area(), self.sizes.blocks);
         let fill = |to: Pointer| {
@@ -63,8 +63,8 @@ impl Palette {
                 vector::run(Paint { palette: self, colours, weights, block, to });
             });
         };
-        // SAFETY: every block is written.
-        unsafe { written(self.sizes.total(), fill) }
+        // SAFETY: blocks of the result.
+        unsafe { Maps::written(self.sizes, fill) }
     }
 
     /// Features and colours to weights: sums of products over the pixels.
@@ -132,25 +132,39 @@ impl Kernel for Mix<'_> {
                         }
                     }
                 }
-                // SAFETY: the lines have room for 16 vectors; 16 colours of this image's pixels.
-                unsafe {
-                    for pixel in 0..LANES {
-                        let mut sum = sums[0][pixel];
-                        for vector in 1..LANES / V::LANES {
-                            sum = sum.add(sums[vector][pixel]);
-                        }
-                        sum.store(lines.as_mut_ptr().add(pixel * V::LANES));
+                for pixel in 0..LANES {
+                    let mut sum = sums[0][pixel];
+                    for vector in 1..LANES / V::LANES {
+                        sum = sum.add(sums[vector][pixel]);
                     }
-                    let to = self.to.add(colour * area + first);
-                    for pixel in 0..count {
-                        let mut sum = 0.0;
-                        for lane in 0..V::LANES {
-                            sum += lines[pixel * V::LANES + lane];
-                        }
-                        *to.add(pixel) = sum;
-                    }
+                    // SAFETY: the lines have room for 16 vectors.
+                    unsafe { sum.store(lines.as_mut_ptr().add(pixel * V::LANES)) };
+                }
+                let mut colours = [0.0; LANES];
+                sum_lines::<V>(&lines, &mut colours);
+                for (pixel, &number) in colours[..count].iter().enumerate() {
+                    // SAFETY: a colour of one of this image's pixels.
+                    unsafe { *self.to.add(colour * area + first + pixel) = number };
                 }
             }
+        }
+    }
+}
+
+/// Sums the lanes of each of 16 vectors.
+#[inline(always)]
+fn sum_lines<V: Vector>(vectors: &[f32; LANES * LANES], to: &mut [f32; LANES]) {
+    let mut turned = [0.0; LANES * LANES];
+    for first in (0..LANES).step_by(V::LANES) {
+        // SAFETY: squares of as many vectors as one has lanes.
+        unsafe {
+            let square = vectors.as_ptr().add(first * V::LANES);
+            V::transpose((square, V::LANES), (turned.as_mut_ptr(), V::LANES));
+            let mut sum = V::load(turned.as_ptr());
+            for lane in 1..V::LANES {
+                sum = sum.add(V::load(turned.as_ptr().add(lane * V::LANES)));
+            }
+            sum.store(to.as_mut_ptr().add(first));
         }
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn framed(sizes: Sizes) -> Maps {
 impl Layer<'_> {
     fn weights(&self) -> Weights<'_> {
         let (outputs, inputs) = (self.outputs, self.inputs);
-        Weights { numbers: self.weight, outputs, inputs, output_step: inputs * 9, input_step: 9 }
+        Weights { numbers: self.weight, outputs, inputs, output_step: inputs * 9, input_step: 9, gain: 1.0 }
     }
 
     /// Convolves with step 1.

@@ -21,12 +21,24 @@ pub(crate) struct Weights<'a> {
     /// Numbers from one output channel to the next, and from one input channel to the next; taps are neighbours.
     pub output_step: usize,
     pub input_step: usize,
+    /// Factor of all of them.
+    pub gain: f32,
 }
 
 impl Weights<'_> {
     /// The given taps of a block as `[tap, 16 inputs, 16 outputs]`, zero where there are no such channels.
     #[inline(always)]
-    pub fn block<V: Vector>(&self, (output_block, input_block): (usize, usize), taps: &[usize], to: &mut [f32]) {
+    pub fn block<V: Vector>(&self, block: (usize, usize), taps: &[usize], to: &mut [f32]) {
+        self.unscaled_block::<V>(block, taps, to);
+        if self.gain != 1.0 {
+            for number in to {
+                *number *= self.gain;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn unscaled_block<V: Vector>(&self, (output_block, input_block): (usize, usize), taps: &[usize], to: &mut [f32]) {
         let outputs = LANES.min(self.outputs - output_block * LANES);
         let inputs = LANES.min(self.inputs - input_block * LANES);
         let neighbours = self.output_step == self.inputs * self.input_step;

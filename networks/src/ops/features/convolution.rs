@@ -1,14 +1,17 @@
 //! Convolutions, whose input channels a style may scale.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result as CandleResult, Shape, Tensor};
+use std::sync::Arc;
 
-use super::numbers::{filled_up, numbers_of, result, slice, tensor};
+use candle_core::{Result as CandleResult, Tensor};
+
+use super::Features;
+use super::node::{Backward, Node};
+use super::numbers::{filled_up, numbers_of, tensor};
 use super::scaling::{gradients, tangent_of_scaling};
-use super::{Features, shape};
 use crate::error::{Error, Result};
 use crate::grad::Dual;
-use crate::ops::blocked::maps::Sizes;
-use crate::ops::conv::cpu::blocks::{self, Blocks, image_sizes, output_sizes};
+use crate::ops::blocked::maps::Maps;
+use crate::ops::conv::cpu::blocks::{self, Blocks, Kernel};
 use crate::ops::conv::geometry::{Geometry, WeightOrder};
 use crate::ops::expect_shape;
 use crate::timing::timed;
@@ -31,20 +34,22 @@ pub(crate) enum Form {
 struct Convolution {
     /// From output side to image side if it grows.
     grows: bool,
+    /// Factor of the weight.
+    gain: f32,
     geometry: Geometry,
 }
 
 impl Features {
-    /// Convolves features, their channels scaled by the styles.
+    /// Convolves features, their channels scaled by the styles, with a weight times its gain.
     ///
     /// # Shapes
     /// weight `[O, I, k, k]`, styles `[N, I]`
     ///
     /// # Errors
     /// [`Error::Shape`] when they do not fit, [`Error::Value`] for a weight with a tangent.
-    pub fn convolve(&self, weight: &Dual, form: Form, styles: Option<&Dual>) -> Result<Features> {
+    pub fn convolve(&self, (weight, gain): (&Dual, f64), form: Form, styles: Option<&Dual>) -> Result<Features> {
         let (n, h, w) = self.size();
-        let convolution = Convolution::new((h, w), form, weight)?;
+        let convolution = Convolution { gain: gain as f32, ..Convolution::new((h, w), form, weight)? };
         let taps = if form == Form::Pointwise { 1 } else { 3 };
         let channels = weight.dims()[0];
         expect_shape("weight", weight.value(), &[channels, self.channels, taps, taps])?;
@@ -53,17 +58,14 @@ impl Features {
         }
         let weight = weight.value().contiguous()?;
         let Some(styles) = styles else {
-            let x = self.x.linear(|x| x.apply_op2(&weight, convolution))?;
-            return Ok(Features { x, channels });
+            return self.linear(channels, |node| convolution.apply(node, &weight, None));
         };
         expect_shape("styles", styles.value(), &[n, self.channels])?;
-        let value = self.x.value().apply_op3(&weight, &styles.value().contiguous()?, convolution)?;
-        let factors = (styles.value(), styles.tangent());
-        let x = match tangent_of_scaling((self.x.value(), self.x.tangent()), factors)? {
-            Some(scaled) => Dual::with_tangent(value, scaled.apply_op2(&weight, convolution)?)?,
-            None => value.into(),
-        };
-        Ok(Features { x, channels })
+        let value = convolution.apply(&self.value, &weight, Some(&styles.value().contiguous()?))?;
+        let features = (&self.value, self.tangent.as_ref());
+        let scaled = tangent_of_scaling(features, (styles.value(), styles.tangent()))?;
+        let tangent = scaled.map(|scaled| convolution.apply(&scaled, &weight, None)).transpose()?;
+        Ok(Features { value, tangent, channels })
     }
 }
 
@@ -96,7 +98,7 @@ impl Convolution {
             output,
             kernel: (kh, kw),
         };
-        Ok(Convolution { grows, geometry })
+        Ok(Convolution { grows, gain: 1.0, geometry })
     }
 
     fn label(&self) -> &'static str {
@@ -108,110 +110,93 @@ impl Convolution {
         }
     }
 
-    /// Sizes of what is read and of the result.
-    fn sizes(&self, images: usize) -> [Sizes; 2] {
-        let (image, output) = (image_sizes(&self.geometry, images), output_sizes(&self.geometry, images));
-        if self.grows { [output, image] } else { [image, output] }
+    fn kernel<'a>(&self, numbers: &'a [f32]) -> Kernel<'a> {
+        Kernel { numbers, gain: self.gain }
     }
 
-    fn images(&self, x: &[f32]) -> usize {
-        x.len() / self.sizes(1)[0].total()
-    }
-
-    fn forward(&self, x: Blocks<'_>, weight: &[f32]) -> (CpuStorage, Shape) {
-        let images = self.images(x.numbers);
-        let numbers = timed(self.label(), self.geometry.operations(images), || match self.grows {
-            false => blocks::convolution(&self.geometry, x, weight),
-            true => blocks::adjoint(&self.geometry, x, weight),
+    /// The convolution, in candle's graph.
+    fn apply(self, x: &Node, weight: &Tensor, styles: Option<&Tensor>) -> Result<Node> {
+        let (images, numbers) = (x.maps().sizes.images, numbers_of(weight)?);
+        let scales = styles.map(filled_styles).transpose()?;
+        let source = Blocks { maps: x.maps(), scales: scales.as_deref() };
+        let maps = timed(self.label(), self.geometry.operations(images), || match self.grows {
+            false => blocks::convolution(&self.geometry, source, self.kernel(&numbers)),
+            true => blocks::adjoint(&self.geometry, source, self.kernel(&numbers)),
         });
-        result(numbers, &shape(self.sizes(images)[1]))
+        drop(numbers);
+        let kept = if weight.track_op() || styles.is_some_and(Tensor::track_op) { x.clone() } else { x.without_maps() };
+        let backward = Convolved { convolution: self, x: kept };
+        Ok(match styles {
+            Some(styles) => Node::new(maps, backward, &[x.token(), weight, styles])?,
+            None => Node::new(maps, backward, &[x.token(), weight])?,
+        })
     }
 
     /// Gradient by the features that the kernel sees.
-    fn by_input(&self, gradient: &Tensor, weight: &Tensor) -> CandleResult<Tensor> {
-        let (gradient, weight) = (numbers_of(gradient)?, numbers_of(weight)?);
-        let images = gradient.len() / self.sizes(1)[1].total();
-        let gradient = Blocks { numbers: &gradient, scales: None };
-        let numbers = timed("gradient of features", self.geometry.operations(images), || match self.grows {
-            false => blocks::adjoint(&self.geometry, gradient, &weight),
-            true => blocks::convolution(&self.geometry, gradient, &weight),
-        });
-        tensor(numbers, &shape(self.sizes(images)[0]))
+    fn by_input(&self, gradient: &Maps, weight: &Tensor) -> CandleResult<Maps> {
+        let weight = numbers_of(weight)?;
+        let (images, gradient) = (gradient.sizes.images, Blocks { maps: gradient, scales: None });
+        let label = match self.label() {
+            "convolution" => "gradient of features",
+            "1x1 convolution" => "gradient of features, 1x1",
+            _ => "gradient of features by 2",
+        };
+        Ok(timed(label, self.geometry.operations(images), || match self.grows {
+            false => blocks::adjoint(&self.geometry, gradient, self.kernel(&weight)),
+            true => blocks::convolution(&self.geometry, gradient, self.kernel(&weight)),
+        }))
     }
 
     /// Gradient by the weight, for features that are scaled.
-    fn by_weight(&self, x: &Tensor, scales: Option<&[f32]>, gradient: &Tensor) -> CandleResult<Tensor> {
-        let (x, gradient) = (numbers_of(x)?, numbers_of(gradient)?);
-        let images = self.images(&x);
-        let (x, gradient) = (Blocks { numbers: &x, scales }, Blocks { numbers: &gradient, scales: None });
-        let label = if self.geometry.stride == 1 { "gradient of kernels" } else { "gradient of kernels by 2" };
+    fn by_weight(&self, x: Blocks<'_>, gradient: &Maps) -> CandleResult<Tensor> {
+        let (images, gradient) = (gradient.sizes.images, Blocks { maps: gradient, scales: None });
+        let label = match self.label() {
+            "convolution" => "gradient of kernels",
+            "1x1 convolution" => "gradient of kernels, 1x1",
+            _ => "gradient of kernels by 2",
+        };
         let numbers = timed(label, self.geometry.operations(images), || match self.grows {
-            false => blocks::weight_gradient(&self.geometry, x, gradient),
-            true => blocks::weight_gradient(&self.geometry, gradient, x),
+            false => blocks::weight_gradient(&self.geometry, (x, gradient), self.gain),
+            true => blocks::weight_gradient(&self.geometry, (gradient, x), self.gain),
         });
         tensor(numbers, &self.geometry.weight_shape())
     }
 }
 
-impl CustomOp2 for Convolution {
-    fn name(&self) -> &'static str {
-        self.label()
-    }
-
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        Ok(self.forward(Blocks { numbers: slice(s1, l1)?, scales: None }, slice(s2, l2)?))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _: &Tensor,
-        gradient: &Tensor,
-    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let of_x = x.track_op().then(|| self.by_input(&gradient, weight)).transpose()?;
-        let of_weight = weight.track_op().then(|| self.by_weight(x, None, &gradient)).transpose()?;
-        Ok((of_x, of_weight))
-    }
+/// Styles as factors of whole blocks.
+fn filled_styles(styles: &Tensor) -> CandleResult<Vec<f32>> {
+    Ok(filled_up(&numbers_of(styles)?, styles.dim(1)?))
 }
 
-impl CustomOp3 for Convolution {
+/// (x, weight) or (x, weight, styles) → features
+struct Convolved {
+    convolution: Convolution,
+    x: Node,
+}
+
+impl Backward for Convolved {
     fn name(&self) -> &'static str {
-        self.label()
+        self.convolution.label()
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> CandleResult<(CpuStorage, Shape)> {
-        let styles = filled_up(slice(s3, l3)?, l3.dims()[1]);
-        Ok(self.forward(Blocks { numbers: slice(s1, l1)?, scales: Some(&styles) }, slice(s2, l2)?))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        styles: &Tensor,
-        _: &Tensor,
-        gradient: &Tensor,
-    ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
+    fn backward(&self, gradient: Arc<Maps>, arguments: &[&Tensor]) -> CandleResult<Vec<Option<Tensor>>> {
+        let (weight, styles) = (arguments[1], arguments.get(2).copied());
         let of_weight = weight.track_op().then(|| {
-            let styles = filled_up(&numbers_of(styles)?, styles.dim(1)?);
-            self.by_weight(x, Some(&styles), &gradient)
+            let scales = styles.map(filled_styles).transpose()?;
+            let x = Blocks { maps: self.x.maps(), scales: scales.as_deref() };
+            self.convolution.by_weight(x, &gradient)
         });
-        let (of_x, of_styles) = if x.track_op() || styles.track_op() {
-            gradients(x, styles, &self.by_input(&gradient, weight)?)?
-        } else {
-            (None, None)
-        };
-        Ok((of_x, of_weight.transpose()?, of_styles))
+        let of_weight = of_weight.transpose()?;
+        if !self.x.is_followed() && !styles.is_some_and(Tensor::track_op) {
+            return Ok([None, of_weight].into_iter().chain(styles.map(|_| None)).collect());
+        }
+        let by_input = self.convolution.by_input(&gradient, weight)?;
+        Ok(match styles {
+            Some(styles) => {
+                let (of_x, of_styles) = gradients(&self.x, styles, by_input.into())?;
+                vec![of_x, of_weight, of_styles]
+            }
+            None => vec![self.x.give(by_input)?, of_weight],
+        })
     }
 }

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result as CandleResult, Shape, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 
+use super::Features;
 use super::filter::plan;
-use super::numbers::{cut_off, filled_up, numbers_of, result, slice, tensor};
+use super::node::{Backward, Node};
+use super::numbers::{cut_off, filled_up, numbers_of, tensor};
 use super::scaling::tangent_of_scaling;
-use super::{Features, shape, sizes};
 use crate::error::{Error, Result};
 use crate::grad::Dual;
+use crate::ops::blocked::ending::{self, OfNoise};
 use crate::ops::blocked::filtered::Separable;
 use crate::ops::blocked::finish::{Finish, Noise};
-use crate::ops::blocked::maps::Sizes;
-use crate::ops::blocked::{self, LANES, blocks_of};
+use crate::ops::blocked::maps::{Maps, Sizes};
+use crate::ops::blocked::{LANES, blocks_of};
 use crate::ops::{BiasAct, Filter, Resample, expect_shape};
 use crate::timing::timed;
 
@@ -22,11 +24,19 @@ pub(crate) struct Ending<'a> {
     pub filter: Option<(&'a Filter, Resample)>,
     /// `[N, C]`
     pub factors: Option<&'a Dual>,
-    /// `[N or 1, 1, H, W]`
-    pub noise: Option<&'a Dual>,
+    pub noise: Option<NoiseTerm<'a>>,
     /// `[C]`
     pub bias: &'a Dual,
     pub act: &'a BiasAct,
+}
+
+/// image · strength
+#[derive(Clone, Copy)]
+pub(crate) struct NoiseTerm<'a> {
+    /// `[N or 1, 1, H, W]`
+    pub image: &'a Dual,
+    /// A number.
+    pub strength: &'a Dual,
 }
 
 /// Slope, gain and clamp of an activation of two lines whose larger one counts.
@@ -40,6 +50,20 @@ impl Ending<'_> {
     pub fn serves(act: &BiasAct) -> bool {
         lines(act).is_some()
     }
+
+    /// The bias, then the factors: `[1, C]` or `[1 + N, C]`.
+    fn constants(&self, (n, channels): (usize, usize)) -> Result<Tensor> {
+        expect_shape("bias", self.bias.value(), &[channels])?;
+        let bias = self.bias.value().unsqueeze(0)?; // [1, C]
+        let Some(factors) = self.factors else { return Ok(bias.contiguous()?) };
+        expect_shape("factors", factors.value(), &[n, channels])?;
+        Ok(Tensor::cat(&[&bias, factors.value()], 0)?) // [1 + N, C]
+    }
+
+    fn has_no_tangents(&self) -> bool {
+        let noise = self.noise.iter().flat_map(|noise| [noise.image, noise.strength]);
+        noise.chain([self.bias]).all(|term| term.tangent().is_none())
+    }
 }
 
 impl Features {
@@ -48,45 +72,31 @@ impl Features {
     /// # Errors
     /// [`Error::Shape`] when something does not fit, [`Error::Value`] for other activations, for filters that are not
     /// separable, and for noise or bias with a tangent.
-    pub fn finish(&self, ending: &Ending<'_>) -> Result<Features> {
+    pub fn finish(self, ending: &Ending<'_>) -> Result<Features> {
         let (n, h, w) = self.size();
-        let filter = ending.filter.as_ref().map(|(filter, spec)| plan((h, w), filter, spec)).transpose()?;
         let Some((slope, gain, clamp)) = lines(ending.act) else {
             return Err(Error::value("activation", format!("{:?}", ending.act.activation), "two straight lines"));
         };
-        if ending.noise.into_iter().chain([ending.bias]).any(|term| term.tangent().is_some()) {
+        if !ending.has_no_tangents() {
             return Err(Error::value("tangent of noise or bias", "given", "none"));
         }
-        expect_shape("bias", ending.bias.value(), &[self.channels])?;
-        let bias = ending.bias.value().unsqueeze(0)?; // [1, C]
-        let constants = match ending.factors {
+        let filter = ending.filter.as_ref().map(|(filter, spec)| plan((h, w), filter, spec)).transpose()?;
+        let constants = ending.constants((n, self.channels))?;
+        let finishing = Finishing { filter, slope, gain, clamp, channels: self.channels };
+        let scaled = match ending.factors {
             Some(factors) => {
-                expect_shape("factors", factors.value(), &[n, self.channels])?;
-                Tensor::cat(&[&bias, factors.value()], 0)? // [1 + N, C]
+                let features = (&self.value, self.tangent.as_ref());
+                tangent_of_scaling(features, (factors.value(), factors.tangent()))?
             }
-            None => bias.contiguous()?,
+            None => self.tangent,
         };
-        let operator = Finishing { filter, slope, gain, clamp, channels: self.channels };
-        let value = match ending.noise {
-            Some(noise) => self.x.value().apply_op3(&constants, &noise.value().contiguous()?, operator.clone())?,
-            None => self.x.value().apply_op2(&constants, operator.clone())?,
-        };
-        let tangent = match ending.factors {
-            Some(factors) => tangent_of_scaling(
-                (self.x.value(), self.x.tangent()),
-                (&factors.value().contiguous()?, factors.tangent()),
-            )?,
-            None => self.x.tangent().cloned(),
-        };
-        let x = match tangent {
-            Some(tangent) => Dual::with_tangent(value.clone(), tangent.apply_op2(&value.detach(), Sloping(operator))?)?,
-            None => value.into(),
-        };
-        Ok(Features { x, channels: self.channels })
+        let value = finishing.apply(self.value, &constants, ending.noise)?;
+        let tangent = scaled.map(|tangent| finishing.tangent(tangent, &value)).transpose()?;
+        Ok(Features { value, tangent, channels: self.channels })
     }
 }
 
-/// (sums, constants `[1, C]` or `[1 + N, C]`: the bias, then the factors; noise `[N or 1, 1, H, W]`) → features
+/// Everything but what is learnt.
 #[derive(Clone)]
 struct Finishing {
     filter: Option<Arc<Separable>>,
@@ -95,9 +105,6 @@ struct Finishing {
     clamp: f32,
     channels: usize,
 }
-
-/// (tangent of sums · factors, features) → tangent of the features
-struct Sloping(Finishing);
 
 /// The constants of a layer, filled up.
 struct Constants {
@@ -117,8 +124,18 @@ impl Constants {
     }
 }
 
+/// The noise of an image for maps of a size.
+fn noise(numbers: &[f32], result: Sizes) -> CandleResult<Noise<'_>> {
+    let area = result.rows * result.columns;
+    if numbers.len() != area && numbers.len() != result.images * area {
+        candle_core::bail!("noise of {} numbers for images of {area} pixels", numbers.len());
+    }
+    let image_step = if numbers.len() == area { 0 } else { area };
+    Ok(Noise { numbers, columns: result.columns, image_step })
+}
+
 impl Finishing {
-    fn ending<'a>(&'a self, constants: &'a Constants, noise: Option<Noise<'a>>) -> blocked::ending::Ending<'a> {
+    fn ending<'a>(&'a self, constants: &'a Constants, noise: Option<Noise<'a>>) -> ending::Ending<'a> {
         let finish = Finish {
             factors: constants.factors.as_deref(),
             bias: &constants.bias,
@@ -127,140 +144,151 @@ impl Finishing {
             slope: self.slope,
             clamp: self.clamp,
         };
-        blocked::ending::Ending { filter: self.filter.as_deref(), finish }
+        ending::Ending { filter: self.filter.as_deref(), finish }
     }
 
-    /// Sizes of the sums and of the result.
-    fn sizes(&self, sums: &[usize]) -> CandleResult<[Sizes; 2]> {
-        let sizes = sizes(sums).map_err(candle_core::Error::wrap)?;
-        Ok([sizes, self.filter.as_ref().map_or(sizes, |filter| filter.filtered(sizes))])
+    fn apply(&self, sums: Node, constants: &Tensor, term: Option<NoiseTerm<'_>>) -> Result<Node> {
+        let sizes = sums.maps().sizes;
+        let Some(term) = term else {
+            let (sums, maps) = self.forward(sums, constants, None)?;
+            return Ok(Finished::node(self, (&sums, sizes, maps), NoiseKept::None, &[sums.token(), constants])?);
+        };
+        let plane = term.image.value().broadcast_mul(term.strength.value())?.contiguous()?;
+        let (sums, maps) = self.forward(sums, constants, Some(&plane))?;
+        let (kept, argument) = match term.image.value().track_op() {
+            true => (NoiseKept::Pixels, &plane),
+            false => (NoiseKept::Image(term.image.value().contiguous()?), term.strength.value()),
+        };
+        Ok(Finished::node(self, (&sums, sizes, maps), kept, &[sums.token(), constants, argument])?)
     }
 
-    fn noise<'a>(&self, numbers: &'a [f32], result: Sizes) -> CandleResult<Noise<'a>> {
-        let area = result.rows * result.columns;
-        if numbers.len() != area && numbers.len() != result.images * area {
-            candle_core::bail!("noise of {} numbers for images of {area} pixels", numbers.len());
-        }
-        let image_step = if numbers.len() == area { 0 } else { area };
-        Ok(Noise { numbers, columns: result.columns, image_step })
-    }
-
-    fn forward(
-        &self,
-        (sums, layout): (&[f32], &Layout),
-        constants: &[f32],
-        noise: Option<&[f32]>,
-    ) -> CandleResult<(CpuStorage, Shape)> {
-        let [sizes, to_sizes] = self.sizes(layout.dims())?;
-        let constants = Constants::new(constants, self.channels);
-        let noise = noise.map(|noise| self.noise(noise, to_sizes)).transpose()?;
-        let ending = self.ending(&constants, noise);
-        Ok(result(timed("end of a layer", 0, || ending.forward(sums, sizes)), &shape(to_sizes)))
-    }
-
-    /// Gradients by sums, constants and noise.
-    fn backward(
-        &self,
-        (sums, constants, noise): (&Tensor, &Tensor, Option<&Tensor>),
-        (y, gradient): (&Tensor, &Tensor),
-    ) -> CandleResult<(Tensor, Tensor, Option<Tensor>)> {
-        let [sizes, to_sizes] = self.sizes(sums.dims())?;
+    /// The result, and of the sums what the gradients need.
+    fn forward(&self, sums: Node, constants: &Tensor, plane: Option<&Tensor>) -> CandleResult<(Node, Maps)> {
         let filled = Constants::new(&numbers_of(constants)?, self.channels);
-        let noise_numbers = noise.map(numbers_of).transpose()?;
-        let noise_of = noise_numbers.as_deref().map(|noise| self.noise(noise, to_sizes)).transpose()?;
-        let ending = self.ending(&filled, noise_of);
-        let (gradient, y, sums_of) = (numbers_of(gradient)?, numbers_of(y)?, numbers_of(sums)?);
-        let gradients = timed("end of a layer, backwards", 0, || ending.backward(&gradient, (&sums_of, sizes), &y));
-        let mut rows = cut_off(&gradients.bias, self.channels);
-        if filled.factors.is_some() {
-            rows.extend(cut_off(&gradients.factors, self.channels));
-        }
-        let of_noise = noise.map(|noise| {
-            let all = tensor(gradients.noise, (to_sizes.images, 1, to_sizes.rows, to_sizes.columns))?;
-            if noise.dim(0)? == 1 { all.sum_keepdim(0) } else { Ok(all) }
+        let sizes = sums.maps().sizes;
+        let numbers = plane.map(numbers_of).transpose()?;
+        let plane = numbers.as_deref().map(|plane| noise(plane, self.result(sizes))).transpose()?;
+        let ending = self.ending(&filled, plane);
+        timed("end of a layer", 0, || {
+            if filled.factors.is_some() || self.filter.is_some() {
+                let maps = ending.forward(sums.maps());
+                return Ok((if filled.factors.is_some() { sums } else { sums.without_maps() }, maps));
+            }
+            let kept = sums.without_maps();
+            let mut maps = sums.into_maps();
+            ending.forward_in_place(&mut maps);
+            Ok((kept, maps))
+        })
+    }
+
+    fn result(&self, sums: Sizes) -> Sizes {
+        self.filter.as_ref().map_or(sums, |filter| filter.filtered(sums))
+    }
+
+    /// The tangent of the result from that of the sums times the factors.
+    fn tangent(&self, tangent: Node, result: &Node) -> Result<Node> {
+        let constants = Constants::none(self.channels);
+        let (kept, sizes) = (tangent.without_maps(), tangent.maps().sizes);
+        let maps = timed("tangent of a layer's end", 0, || {
+            self.ending(&constants, None).tangent(tangent.into_shared(), result.maps())
         });
-        Ok((tensor(gradients.sums, sums.shape())?, tensor(rows, constants.shape())?, of_noise.transpose()?))
+        let backward = Sloping { finishing: self.clone(), tangent: kept.clone(), sizes, result: result.shared() };
+        Ok(Node::new(maps, backward, &[kept.token()])?)
     }
 }
 
-impl CustomOp2 for Finishing {
+/// What of the noise is kept for the gradients.
+enum NoiseKept {
+    None,
+    /// Nothing: every pixel has its own.
+    Pixels,
+    /// The image whose strength has one.
+    Image(Tensor),
+}
+
+/// (sums, constants, noise or its strength) → features
+struct Finished {
+    finishing: Finishing,
+    /// Without features where there are no factors.
+    sums: Node,
+    sizes: Sizes,
+    result: Arc<Maps>,
+    noise: NoiseKept,
+}
+
+impl Finished {
+    fn node(
+        finishing: &Finishing,
+        (sums, sizes, result): (&Node, Sizes, Maps),
+        noise: NoiseKept,
+        arguments: &[&Tensor],
+    ) -> CandleResult<Node> {
+        let (result, finishing, sums) = (Arc::new(result), finishing.clone(), sums.clone());
+        let backward = Finished { finishing, sums, sizes, result: result.clone(), noise };
+        Node::new(result, backward, arguments)
+    }
+}
+
+impl Backward for Finished {
     fn name(&self) -> &'static str {
         "end of a layer"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        self.forward((slice(s1, l1)?, l1), slice(s2, l2)?, None)
-    }
-
-    fn bwd(
-        &self,
-        sums: &Tensor,
-        constants: &Tensor,
-        y: &Tensor,
-        gradient: &Tensor,
-    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let (sums, constants, _) = self.backward((sums, constants, None), (y, &gradient.contiguous()?))?;
-        Ok((Some(sums), Some(constants)))
-    }
-}
-
-impl CustomOp3 for Finishing {
-    fn name(&self) -> &'static str {
-        "end of a layer"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> CandleResult<(CpuStorage, Shape)> {
-        self.forward((slice(s1, l1)?, l1), slice(s2, l2)?, Some(slice(s3, l3)?))
-    }
-
-    fn bwd(
-        &self,
-        sums: &Tensor,
-        constants: &Tensor,
-        noise: &Tensor,
-        y: &Tensor,
-        gradient: &Tensor,
-    ) -> CandleResult<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let arguments = (sums, constants, Some(noise));
-        let (sums, constants, noise) = self.backward(arguments, (y, &gradient.contiguous()?))?;
-        Ok((Some(sums), Some(constants), noise))
+    fn backward(&self, gradient: Arc<Maps>, arguments: &[&Tensor]) -> CandleResult<Vec<Option<Tensor>>> {
+        let constants = arguments[1];
+        let filled = Constants::new(&numbers_of(constants)?, self.finishing.channels);
+        let image = match &self.noise {
+            NoiseKept::Image(image) => Some(numbers_of(image)?),
+            _ => None,
+        };
+        let of_noise = match (&self.noise, &image) {
+            (NoiseKept::Image(_), Some(numbers)) => OfNoise::Strength(noise(numbers, self.result.sizes)?),
+            (NoiseKept::Pixels, _) => OfNoise::Pixels,
+            _ => OfNoise::None,
+        };
+        let ending = self.finishing.ending(&filled, None);
+        let sums = filled.factors.is_some().then(|| self.sums.maps());
+        let maps = (sums, self.sizes, &*self.result);
+        let gradients = timed("end of a layer, backwards", 0, || ending.backward(gradient, maps, of_noise));
+        let mut rows = cut_off(&gradients.bias, self.finishing.channels);
+        if filled.factors.is_some() {
+            rows.extend(cut_off(&gradients.factors, self.finishing.channels));
+        }
+        let mut of_arguments = vec![self.sums.give(gradients.sums)?, Some(tensor(rows, constants.shape())?)];
+        if let Some(term) = arguments.get(2) {
+            of_arguments.push(Some(match self.noise {
+                NoiseKept::Image(_) => tensor(gradients.noise, term.shape())?,
+                _ => {
+                    let Sizes { images, rows, columns, .. } = self.result.sizes;
+                    let all = tensor(gradients.noise, (images, 1, rows, columns))?;
+                    if term.dim(0)? == 1 { all.sum_keepdim(0)? } else { all }
+                }
+            }));
+        }
+        Ok(of_arguments)
     }
 }
 
-impl CustomOp2 for Sloping {
+/// tangent of sums · factors → tangent of the features
+struct Sloping {
+    finishing: Finishing,
+    /// Without features.
+    tangent: Node,
+    sizes: Sizes,
+    result: Arc<Maps>,
+}
+
+impl Backward for Sloping {
     fn name(&self) -> &'static str {
         "tangent of a layer's end"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        let [sizes, to_sizes] = self.0.sizes(l1.dims())?;
-        let constants = Constants::none(self.0.channels);
-        let (tangent, y) = (slice(s1, l1)?, slice(s2, l2)?);
-        let ending = self.0.ending(&constants, None);
-        Ok(result(timed(self.name(), 0, || ending.tangent((tangent, sizes), y)), &shape(to_sizes)))
-    }
-
-    fn bwd(
-        &self,
-        tangent: &Tensor,
-        y: &Tensor,
-        _: &Tensor,
-        gradient: &Tensor,
-    ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
-        let [sizes, _] = self.0.sizes(tangent.dims())?;
-        let constants = Constants::none(self.0.channels);
-        let ending = self.0.ending(&constants, None);
-        let gradient = gradient.contiguous()?;
-        let (gradient, y, sums) = (numbers_of(&gradient)?, numbers_of(y)?, numbers_of(tangent)?);
-        let gradients = timed(self.name(), 0, || ending.backward(&gradient, (&sums, sizes), &y));
-        Ok((Some(tensor(gradients.sums, tangent.shape())?), None))
+    fn backward(&self, gradient: Arc<Maps>, _: &[&Tensor]) -> CandleResult<Vec<Option<Tensor>>> {
+        let constants = Constants::none(self.finishing.channels);
+        let ending = self.finishing.ending(&constants, None);
+        let maps = (None, self.sizes, &*self.result);
+        let gradients =
+            timed("tangent of a layer's end, backwards", 0, || ending.backward(gradient, maps, OfNoise::None));
+        Ok(vec![self.tangent.give(gradients.sums)?])
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result as CandleResult, Shape, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 
-use super::numbers::{result, slice};
-use super::{Features, shape, sizes};
+use super::Features;
+use super::node::{Backward, Node};
 use crate::error::{Error, Result};
 use crate::ops::blocked::filtered::Separable;
+use crate::ops::blocked::maps::Maps;
 use crate::ops::upfirdn2d::Resampler;
 use crate::ops::{Filter, Resample};
 use crate::timing::timed;
@@ -26,26 +27,26 @@ impl Features {
     pub fn resample(&self, filter: &Filter, spec: &Resample) -> Result<Features> {
         let (_, h, w) = self.size();
         let filter = plan((h, w), filter, spec)?;
-        let x = self.x.linear(|x| x.apply_op1(Filtering(filter.clone())))?;
-        Ok(Features { x, channels: self.channels })
+        self.linear(self.channels, |node| {
+            let maps = timed("filter", 0, || filter.apply(node.maps()));
+            let backward = Filtering { node: node.without_maps(), filter: filter.clone() };
+            Ok(Node::new(maps, backward, &[node.token()])?)
+        })
     }
 }
 
-struct Filtering(Arc<Separable>);
+struct Filtering {
+    node: Node,
+    filter: Arc<Separable>,
+}
 
-impl CustomOp1 for Filtering {
+impl Backward for Filtering {
     fn name(&self) -> &'static str {
         "filter"
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        let sizes = sizes(layout.dims()).map_err(candle_core::Error::wrap)?;
-        let x = slice(storage, layout)?;
-        Ok(result(timed(self.name(), 0, || self.0.apply(x, sizes)), &shape(self.0.filtered(sizes))))
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> CandleResult<Option<Tensor>> {
-        let adjoint = Filtering(Arc::new(self.0.adjoint()));
-        Ok(Some(gradient.contiguous()?.apply_op1(adjoint)?))
+    fn backward(&self, gradient: Arc<Maps>, _: &[&Tensor]) -> CandleResult<Vec<Option<Tensor>>> {
+        let gradient = timed("filter, backwards", 0, || self.filter.adjoint().apply(&gradient));
+        Ok(vec![self.node.give(gradient)?])
     }
 }

@@ -9,50 +9,56 @@ mod convolution;
 mod ending;
 mod exchange;
 mod filter;
+mod node;
 mod numbers;
 mod palette;
 mod scaling;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grad::{Dual, graph_of_gradients_is_kept};
-use crate::ops::blocked::LANES;
-use crate::ops::blocked::maps::Sizes;
 use crate::ops::conv::Method;
+use node::Node;
 
 pub(crate) use convolution::Form;
-pub(crate) use ending::Ending;
+pub(crate) use ending::{Ending, NoiseTerm};
 
-/// Feature maps in blocks of 16 channels.
-#[derive(Clone, Debug)]
+/// Feature maps in blocks of 16 channels and, where one is wanted, their derivative along a direction: what
+/// [`Dual`] is for tensors.
+#[derive(Clone)]
 pub(crate) struct Features {
-    /// `[N, blocks, H, W, 16]`; what fills the last block up is of no meaning.
-    x: Dual,
+    value: Node,
+    tangent: Option<Node>,
+    /// Channels that count; what fills the last block up is of no meaning.
     channels: usize,
 }
 
 impl Features {
     /// Number of images, height and width.
     pub fn size(&self) -> (usize, usize, usize) {
-        (self.x.dims()[0], self.x.dims()[2], self.x.dims()[3])
+        let sizes = self.value.maps().sizes;
+        (sizes.images, sizes.rows, sizes.columns)
+    }
+
+    /// Applies a linear function of features.
+    fn linear(&self, channels: usize, f: impl Fn(&Node) -> Result<Node>) -> Result<Features> {
+        let tangent = self.tangent.as_ref().map(&f).transpose()?;
+        Ok(Features { value: f(&self.value)?, tangent, channels })
     }
 
     /// Sum of two features of the same shape.
     ///
     /// # Errors
-    /// When the shapes differ.
-    pub fn add(&self, other: &Features) -> Result<Features> {
-        let sum = |a: &Tensor, b: &Tensor| a.apply_op2(b, scaling::Sum);
-        let value = sum(self.x.value(), other.x.value())?;
-        let x = match (self.x.tangent(), other.x.tangent()) {
-            (Some(a), Some(b)) => Dual::with_tangent(value, sum(a, b)?)?,
-            (Some(one), None) | (None, Some(one)) => Dual::with_tangent(value, one.clone())?,
-            (None, None) => value.into(),
+    /// Only when candle refuses a tensor.
+    pub fn add(self, other: Features) -> Result<Features> {
+        let tangent = match (self.tangent, other.tangent) {
+            (Some(a), Some(b)) => Some(a.summed(b)?),
+            (a, b) => a.or(b),
         };
-        Ok(Features { x, channels: self.channels })
+        Ok(Features { value: self.value.summed(other.value)?, tangent, channels: self.channels })
     }
 }
 
@@ -64,17 +70,4 @@ pub(crate) fn is_served(x: &Dual) -> bool {
         && value.device().is_cpu()
         && Method::chosen() == Method::Winograd
         && !graph_of_gradients_is_kept()
-}
-
-/// Sizes of blocked features by their shape.
-fn sizes(shape: &[usize]) -> Result<Sizes> {
-    match *shape {
-        [images, blocks, rows, columns, LANES] => Ok(Sizes { images, blocks, rows, columns }),
-        _ => Err(Error::value("shape of features", format!("{shape:?}"), "[N, blocks, H, W, 16]")),
-    }
-}
-
-/// The shape of blocked features.
-fn shape(sizes: Sizes) -> [usize; 5] {
-    [sizes.images, sizes.blocks, sizes.rows, sizes.columns, LANES]
 }

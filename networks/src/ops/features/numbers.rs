@@ -40,11 +40,6 @@ pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a 
     crate::ops::real::elements(storage, layout)
 }
 
-/// An operator's result.
-pub(super) fn result(numbers: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
-    (CpuStorage::F32(numbers), shape.into())
-}
-
 /// A tensor on the CPU.
 pub(super) fn tensor(numbers: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
     Tensor::from_vec(numbers, shape.into(), &candle_core::Device::Cpu)

@@ -96,7 +96,7 @@ fn convolutions_equal_the_reference() {
         let weight = (draw(rng, &[outputs, inputs, k, k]), None);
         let styles = (draw(rng, &[n, inputs]), (round % 3 == 0).then(|| draw(rng, &[n, inputs])));
         let plain = |x: &Dual, weight: &Dual| {
-            x.bilinear(weight, |x, weight| match form {
+            x.bilinear(&weight.scale(0.7)?, |x, weight| match form {
                 Form::Same => conv2d(x, weight, &Convolution { padding: [1; 4], ..Convolution::default() }),
                 Form::Shrink => conv2d(x, weight, &Convolution { stride: 2, ..Convolution::default() }),
                 Form::Grow => conv_transpose2d(x, weight, &Convolution { stride: 2, ..Convolution::default() }),
@@ -106,7 +106,7 @@ fn convolutions_equal_the_reference() {
         let case = format!("{form:?} of {n}x{inputs}x{h}x{w} to {outputs}");
         check(
             &case,
-            &|arguments| Features::enter(&arguments[0])?.convolve(&arguments[1], form, None)?.leave(),
+            &|arguments| Features::enter(&arguments[0])?.convolve((&arguments[1], 0.7), form, None)?.leave(),
             &|arguments| plain(&arguments[0], &arguments[1]),
             &[x.clone(), weight.clone()],
         );
@@ -115,7 +115,9 @@ fn convolutions_equal_the_reference() {
         }
         check(
             &format!("modulated {case}"),
-            &|arguments| Features::enter(&arguments[0])?.convolve(&arguments[1], form, Some(&arguments[2]))?.leave(),
+            &|arguments| {
+                Features::enter(&arguments[0])?.convolve((&arguments[1], 0.7), form, Some(&arguments[2]))?.leave()
+            },
             &|arguments| plain(&scale_channels(&arguments[0], &arguments[2])?, &arguments[1]),
             &[x, weight, styles],
         );
@@ -159,6 +161,7 @@ fn the_end_of_a_layer_equals_its_steps() {
             (draw(rng, &[inputs]), None),
             (draw(rng, &[n, inputs]), (round % 3 == 0).then(|| draw(rng, &[n, inputs]))),
             (draw(rng, &[noise_images, 1, size.0, size.1]), None),
+            (draw(rng, &[]), None),
         ];
         let plain = |x: &Dual| match is_filtered {
             true => x.linear(|x| upfirdn2d(x, &filter, &spec)),
@@ -169,15 +172,30 @@ fn the_end_of_a_layer_equals_its_steps() {
         check(
             &case,
             &|all| {
-                let (factors, noise) = (Some(&all[2]), Some(&all[3]));
-                let ending = Ending { filter, factors, noise, bias: &all[1], act: &act };
+                let noise = Some(NoiseTerm { image: &all[3], strength: &all[4] });
+                let ending = Ending { filter, factors: Some(&all[2]), noise, bias: &all[1], act: &act };
                 Features::enter(&all[0])?.finish(&ending)?.leave()
             },
             &|all| {
-                let y = add_plane(&scale_channels(&plain(&all[0])?, &all[2])?, &all[3])?;
+                let y = add_plane(&scale_channels(&plain(&all[0])?, &all[2])?, &all[3].mul(&all[4])?)?;
                 bias_act(&y, Some(&all[1]), &act)
             },
             &arguments,
+        );
+        let image = &arguments[3].0;
+        let image_for = |x: &Dual| -> Result<Dual> { Ok(image.to_dtype(x.value().dtype())?.into()) };
+        check(
+            &format!("{case}, noise by strength"),
+            &|all| {
+                let noise = Some(NoiseTerm { image: &image_for(&all[0])?, strength: &all[2] });
+                let ending = Ending { filter, factors: None, noise, bias: &all[1], act: &act };
+                Features::enter(&all[0])?.finish(&ending)?.leave()
+            },
+            &|all| {
+                let y = add_plane(&plain(&all[0])?, &image_for(&all[0])?.mul(&all[2])?)?;
+                bias_act(&y, Some(&all[1]), &act)
+            },
+            &[arguments[0].clone(), arguments[1].clone(), arguments[4].clone()],
         );
         check(
             &format!("{case}, bias alone"),
@@ -232,7 +250,7 @@ fn sums_are_sums() {
     for tangents in [[true, true], [true, false], [false, true], [false, false]] {
         check(
             &format!("tangents {tangents:?}"),
-            &|all| Features::enter(&all[0])?.add(&Features::enter(&all[1])?)?.leave(),
+            &|all| Features::enter(&all[0])?.add(Features::enter(&all[1])?)?.leave(),
             &|all| all[0].add(&all[1]),
             &tangents.map(|tangent| argument(rng, tangent)),
         );

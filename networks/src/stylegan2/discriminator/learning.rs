@@ -36,6 +36,6 @@ impl DiscriminatorBlock {
     fn learn(&self, x: &Features) -> Result<Option<Features>> {
         let Some(skip) = &self.skip else { return Ok(None) };
         let shortcut = skip.learn(x)?;
-        Ok(Some(self.conv1.learn(&self.conv0.learn(x)?)?.add(&shortcut)?))
+        Ok(Some(self.conv1.learn(&self.conv0.learn(x)?)?.add(shortcut)?))
     }
 }

@@ -6,7 +6,7 @@
 use super::{Entry, NoiseOf, StyledConv, Synthesis, SynthesisBlock, ToRgb, convolutions};
 use crate::error::Result;
 use crate::grad::Dual;
-use crate::ops::features::{Ending, Features, Form, is_served};
+use crate::ops::features::{Ending, Features, Form, NoiseTerm, is_served};
 use crate::ops::modulated_conv::demodulation;
 use crate::ops::upfirdn2d::behind_growing;
 use crate::ops::{self, Arithmetic};
@@ -15,7 +15,11 @@ use crate::stylegan2::synthesis::Noise;
 impl Synthesis {
     /// The image, or nothing where the general way has to be taken.
     pub(super) fn learn(&self, ws: &Dual, noise: &Noise) -> Result<Option<Dual>> {
-        if !is_served(ws) || !self.blocks.iter().all(SynthesisBlock::learns_in_blocks) {
+        let noise_is_served = match noise {
+            Noise::Given(images) => images.iter().all(|image| is_served(image) && image.tangent().is_none()),
+            Noise::Const | Noise::None => true,
+        };
+        if !noise_is_served || !is_served(ws) || !self.blocks.iter().all(SynthesisBlock::learns_in_blocks) {
             return Ok(None);
         }
         let (n, _, w_dim) = ws.value().dims3()?;
@@ -69,14 +73,18 @@ impl StyledConv {
 
     fn learn(&self, x: &Features, w: &Dual, noise: NoiseOf<'_>) -> Result<Features> {
         let styles = self.affine.forward(w)?; // [N, I]
-        let (factors, noise) = (demodulation(&self.weight, &styles)?, self.noise(noise)?);
+        let factors = demodulation(&self.weight, &styles)?;
+        let noise = match (&self.noise, noise) {
+            (None, _) | (_, NoiseOf::None) => None,
+            (Some(own), NoiseOf::Const) => Some(NoiseTerm { image: &own.constant, strength: &own.strength }),
+            (Some(own), NoiseOf::Given(image)) => Some(NoiseTerm { image, strength: &own.strength }),
+        };
         let (form, filter) = match self.up {
             1 => (Form::Same, None),
             _ => (Form::Grow, Some((&self.filter, behind_growing(&self.filter)))),
         };
-        let y = x.convolve(&self.weight, form, Some(&styles))?;
-        let (factors, noise) = (Some(&factors), noise.as_ref());
-        y.finish(&Ending { filter, factors, noise, bias: &self.bias, act: &self.act })
+        let y = x.convolve((&self.weight, 1.0), form, Some(&styles))?;
+        y.finish(&Ending { filter, factors: Some(&factors), noise, bias: &self.bias, act: &self.act })
     }
 }
 

@@ -19,6 +19,13 @@ use crate::ops::vector::{self, Kernel, Vector};
 const SHARED: usize = 3 << 20;
 /// Tiles of one task of a transform.
 const GROUP: usize = 16;
+/// Numbers of transformed patches and tiles that a task works on: what fits into a level 2 cache.
+const TASK: usize = 160 << 10;
+/// Fewest tiles whose points are worth a pass over the sums, and most that are summed at a time.
+const FEWEST: usize = 12;
+const MOST: usize = 64;
+/// Tasks with sums of their own that a thread should have, so that none waits long for another.
+const PARTS_PER_THREAD: usize = 2;
 
 /// A scheme and the adjoints of two of its transforms.
 pub(crate) trait Adjoint: Scheme {
@@ -76,9 +83,46 @@ impl<S: Adjoint> KernelSums<S> {
     /// Adds what all tiles of some images contribute: `image`'s patches begin at (0, 0), and so do `gradient`'s tiles.
     pub fn add(&mut self, image: Factor<'_>, gradient: Factor<'_>, tiles: (usize, usize)) {
         let count = image.maps.sizes.images * tiles.0 * tiles.1;
-        let chunk = (SHARED / (S::POINTS * LANES * (self.inputs + self.outputs))).clamp(GROUP, count.max(GROUP));
-        let block_step = chunk * LANES + LANES;
         let blocks = self.inputs + self.outputs;
+        let each = TASK / (S::POINTS * LANES * blocks);
+        let sides = Sides { image, gradient, grid: tiles, inputs: self.inputs, outputs: self.outputs };
+        if each >= FEWEST {
+            self.add_by_parts(sides, count, each.min(MOST));
+        } else {
+            self.add_in_turn(sides, count);
+        }
+    }
+
+    /// Few channels: every task has sums of its own, to which it adds a few tiles at a time, so that their points stay in a
+    /// level 2 cache.
+    fn add_by_parts(&mut self, sides: Sides<'_>, count: usize, each: usize) {
+        let parts = (PARTS_PER_THREAD * rayon::current_num_threads()).min(count.div_ceil(each)).max(1);
+        let len = POINTS * self.outputs * self.inputs * BLOCK;
+        let mut sums = Memory::take(parts * len);
+        let to = Pointer::new(sums.first());
+        (0..parts).into_par_iter().with_max_len(1).for_each(|part| {
+            let tiles = count * part / parts..count * (part + 1) / parts;
+            // SAFETY: this task's sums.
+            let to = unsafe { to.at(part * len) };
+            vector::run(Part { sides, tiles, each, to, scheme: self.scheme });
+        });
+        let begun = self.begun;
+        self.sums.par_chunks_exact_mut(BLOCK).enumerate().for_each(|(i, sum)| {
+            if !begun {
+                sum.fill(0.0);
+            }
+            for part in sums.chunks_exact(len) {
+                sum.iter_mut().zip(&part[i * BLOCK..]).for_each(|(sum, number)| *sum += number);
+            }
+        });
+        self.begun = true;
+    }
+
+    /// Many channels: all tasks share the points of some tiles, each of which meets many others.
+    fn add_in_turn(&mut self, sides: Sides<'_>, count: usize) {
+        let blocks = self.inputs + self.outputs;
+        let chunk = (SHARED / (S::POINTS * LANES * blocks)).clamp(GROUP, count.max(GROUP));
+        let block_step = chunk * LANES + LANES;
         let point_step = blocks * block_step + LANES;
         let mut points = Memory::take(S::POINTS * point_step);
         for first in (0..count).step_by(chunk) {
@@ -89,13 +133,8 @@ impl<S: Adjoint> KernelSums<S> {
                 let (block, skipped) = (task / segments, task % segments * GROUP);
                 // SAFETY: this task's block and tiles at each point.
                 let to = unsafe { to.at(block * block_step + skipped * LANES) };
-                let some = first + skipped..first + in_chunk.min(skipped + GROUP);
-                let (from, block, entering) = match block.checked_sub(self.inputs) {
-                    None => (image, block, Entering::Patch),
-                    Some(block) => (gradient, block, Entering::Tile),
-                };
-                let to = (to, point_step);
-                vector::run(Enter { from, block, grid: tiles, tiles: some, to, entering, scheme: self.scheme });
+                let tiles = first + skipped..first + in_chunk.min(skipped + GROUP);
+                vector::run(Enter { sides, block, tiles, to: (to, point_step), scheme: self.scheme });
             });
             self.multiply(&points, (block_step, point_step), in_chunk);
         }
@@ -135,24 +174,24 @@ impl<S: Adjoint> KernelSums<S> {
     }
 }
 
-/// What becomes points.
+/// The two sides of a gradient.
 #[derive(Clone, Copy)]
-enum Entering {
-    /// The pixels that a tile sees.
-    Patch,
-    /// The gradients of a tile.
-    Tile,
+struct Sides<'a> {
+    image: Factor<'a>,
+    gradient: Factor<'a>,
+    /// Rows and columns of tiles.
+    grid: (usize, usize),
+    inputs: usize,
+    outputs: usize,
 }
 
-/// Some tiles of one block on their way to points.
+/// Some tiles on their way to points: of a block of the image, or of one of the gradient, which are counted after those.
 struct Enter<'a, S> {
-    from: Factor<'a>,
+    sides: Sides<'a>,
     block: usize,
-    grid: (usize, usize),
     tiles: Range<usize>,
     /// The first tile's line at the first point, and the way to the next point.
     to: (*mut f32, usize),
-    entering: Entering,
     scheme: PhantomData<S>,
 }
 
@@ -161,25 +200,78 @@ impl<S: Adjoint> Kernel for Enter<'_, S> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let (maps, (rows, columns), block) = (self.from.maps, self.grid, self.block);
+        let (rows, columns) = self.sides.grid;
+        let is_image = self.block < self.sides.inputs;
+        let (from, block) = match is_image {
+            true => (self.sides.image, self.block),
+            false => (self.sides.gradient, self.block - self.sides.inputs),
+        };
         let mut copy = Patch::new();
         for (i, tile) in self.tiles.enumerate() {
             let (image, row, column) = (tile / (rows * columns), tile / columns % rows, tile % columns);
-            let line = (image * maps.sizes.blocks + block) * LANES;
-            let scale = self.from.scales.map(|scales| scales[line..][..LANES].as_ptr());
+            let line = (image * from.maps.sizes.blocks + block) * LANES;
+            let scale = from.scales.map(|scales| scales[line..][..LANES].as_ptr());
             // SAFETY: pixels of this tile, and its own lines.
             unsafe {
                 let to = (self.to.0.add(i * LANES), self.to.1);
-                match self.entering {
-                    Entering::Patch => {
-                        let first = (row * S::STEP, column * S::STEP);
-                        S::enter::<V>(maps.patch::<V>((image, block), first, S::PATCH, &mut copy), scale, to);
-                    }
-                    Entering::Tile => {
-                        let first = (row * S::SIDE, column * S::SIDE);
-                        S::gather::<V>(maps.patch::<V>((image, block), first, S::SIDE, &mut copy), scale, to);
-                    }
+                if is_image {
+                    let first = (row * S::STEP, column * S::STEP);
+                    S::enter::<V>(from.maps.patch::<V>((image, block), first, S::PATCH, &mut copy), scale, to);
+                } else {
+                    let first = (row * S::SIDE, column * S::SIDE);
+                    S::gather::<V>(from.maps.patch::<V>((image, block), first, S::SIDE, &mut copy), scale, to);
                 }
+            }
+        }
+    }
+}
+
+/// Some tiles, from pixels to sums of the kernel's points.
+struct Part<'a, S> {
+    sides: Sides<'a>,
+    tiles: Range<usize>,
+    /// Tiles that are summed at a time.
+    each: usize,
+    /// `[point, output block, input block, 16 inputs, 16 outputs]`
+    to: *mut f32,
+    scheme: PhantomData<S>,
+}
+
+impl<S: Adjoint> Kernel for Part<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Sides { inputs, outputs, .. } = self.sides;
+        let block_step = self.each * LANES;
+        let point_step = (inputs + outputs) * block_step + LANES;
+        let mut points = Memory::take(S::POINTS * point_step);
+        let points = points.first();
+        for first in self.tiles.clone().step_by(self.each) {
+            let tiles = first..(first + self.each).min(self.tiles.end);
+            let positions = tiles.len();
+            for block in 0..inputs + outputs {
+                let to = (points.wrapping_add(block * block_step), point_step);
+                Enter { sides: self.sides, block, tiles: tiles.clone(), to, scheme: self.scheme }.run::<V>();
+            }
+            let mut begun = [first > self.tiles.start; POINTS];
+            for point in 0..S::POINTS {
+                let kernel_point = S::kernel_point(point);
+                for pair in (0..outputs).step_by(2) {
+                    let at = |block: usize| points.wrapping_add(point * point_step + block * block_step).cast_const();
+                    Rows {
+                        to: self.to.wrapping_add((kernel_point * outputs + pair) * inputs * BLOCK),
+                        pixels: at(0),
+                        gradients: at(inputs + pair),
+                        block_step,
+                        positions,
+                        inputs,
+                        blocks: 2.min(outputs - pair),
+                        adds: begun[kernel_point],
+                    }
+                    .run::<V>();
+                }
+                begun[kernel_point] = true;
             }
         }
     }

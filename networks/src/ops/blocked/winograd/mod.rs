@@ -110,8 +110,8 @@ impl Scheme for Same {
         }
     }
 }
-/// Numbers of transformed patches that a task works on: what fits into a level 2 cache beside the sums.
-const TASK: usize = 140 << 10;
+/// Numbers of transformed patches and sums that a task works on: what fits into a level 2 cache beside the kernels.
+const TASK: usize = 160 << 10;
 /// Numbers of transformed patches that all tasks share when kernels go block by block: about a third of a level 3 cache.
 const SHARED: usize = 3 << 20;
 /// Numbers of transformed kernels up to which they stay in a level 3 cache.
@@ -298,7 +298,7 @@ unsafe fn store<V: Vector>(tile: [[V; TILE]; TILE], (to, row_step): (*mut f32, u
 
 /// Tiles that a task transforms at a time.
 fn tiles_of_a_task<S: Scheme>(inputs: usize) -> usize {
-    (TASK / (S::POINTS * LANES * inputs) / GROUP * GROUP).max(GROUP)
+    (TASK / (S::POINTS * LANES * (inputs + 2)) / GROUP * GROUP).max(GROUP)
 }
 
 /// Transforms one block of kernels.

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use super::single::{Side, scatter, weights};
 use crate::ops::blocked::blocks_of;
 use crate::ops::blocked::direct::{Direct, Phase};
-use crate::ops::blocked::maps::{Sizes, View};
+use crate::ops::blocked::maps::{Maps, Sizes, View};
 use crate::ops::blocked::memory::{Pointer, written};
 use crate::ops::blocked::weight_gradient::TapSums;
 use crate::ops::blocked::weights::Weights;
@@ -16,12 +16,20 @@ use crate::ops::blocked::winograd::shrinking::Shrinking;
 use crate::ops::blocked::winograd::{Same, Scheme, TILE, Winograd};
 use crate::ops::conv::geometry::Geometry;
 
-/// Feature maps, `[N, blocks, H, W, 16]`.
+/// Feature maps.
 #[derive(Clone, Copy)]
 pub(in crate::ops) struct Blocks<'a> {
-    pub numbers: &'a [f32],
+    pub maps: &'a Maps,
     /// A factor for each image and channel, blocks filled up.
     pub scales: Option<&'a [f32]>,
+}
+
+/// A weight, in the geometry's order.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Kernel<'a> {
+    pub numbers: &'a [f32],
+    /// Factor of all of them.
+    pub gain: f32,
 }
 
 /// Sizes of some images of the image side.
@@ -50,55 +58,53 @@ fn form(geometry: &Geometry) -> Form {
     }
 }
 
-fn images(numbers: &[f32], one: Sizes) -> usize {
-    numbers.len() / one.total()
-}
-
 /// Tiles of `side` pixels that cover a size.
 fn tiles((rows, columns): (usize, usize), side: usize) -> (usize, usize) {
     (rows.div_ceil(side), columns.div_ceil(side))
 }
 
 /// Output side from image side and weight.
-pub(in crate::ops) fn convolution(geometry: &Geometry, image: Blocks<'_>, weight: &[f32]) -> Vec<f32> {
-    let images = images(image.numbers, image_sizes(geometry, 1));
-    let (from, to) = (image_sizes(geometry, images), output_sizes(geometry, images));
-    let weights = weights(geometry, weight, Side::Image);
+pub(in crate::ops) fn convolution(geometry: &Geometry, image: Blocks<'_>, kernel: Kernel<'_>) -> Maps {
+    let images = image.maps.sizes.images;
+    let to = output_sizes(geometry, images);
+    assert_eq!(image.maps.sizes, image_sizes(geometry, images), "maps of the size that was planned for");
+    let weights = Weights { gain: kernel.gain, ..weights(geometry, kernel.numbers, Side::Image) };
     let taps = std::array::from_fn(|tap| tap);
     match form(geometry) {
-        Form::Same => by_tiles::<Same>((image, from, (-1, -1)), (weights, taps), to),
-        Form::Half => by_tiles::<Shrinking>((image, from, (0, 0)), (weights, taps), to),
-        Form::Point => pointwise((image, from), weights, to),
+        Form::Same => by_tiles::<Same>((image, (-1, -1)), (weights, taps), to),
+        Form::Half => by_tiles::<Shrinking>((image, (0, 0)), (weights, taps), to),
+        Form::Point => pointwise(image, weights, to),
     }
 }
 
 /// Image side from output side and weight.
-pub(in crate::ops) fn adjoint(geometry: &Geometry, output: Blocks<'_>, weight: &[f32]) -> Vec<f32> {
-    let images = images(output.numbers, output_sizes(geometry, 1));
-    let (from, to) = (output_sizes(geometry, images), image_sizes(geometry, images));
-    let weights = weights(geometry, weight, Side::Output);
+pub(in crate::ops) fn adjoint(geometry: &Geometry, output: Blocks<'_>, kernel: Kernel<'_>) -> Maps {
+    let images = output.maps.sizes.images;
+    let to = image_sizes(geometry, images);
+    assert_eq!(output.maps.sizes, output_sizes(geometry, images), "maps of the size that was planned for");
+    let weights = Weights { gain: kernel.gain, ..weights(geometry, kernel.numbers, Side::Output) };
     let (rows, columns) = geometry.output;
     match form(geometry) {
-        Form::Same => by_tiles::<Same>((output, from, (-1, -1)), (weights, std::array::from_fn(|tap| 8 - tap)), to),
+        Form::Same => by_tiles::<Same>((output, (-1, -1)), (weights, std::array::from_fn(|tap| 8 - tap)), to),
         Form::Half if rows % TILE == 0 && columns % TILE == 0 && geometry.image == (2 * rows + 1, 2 * columns + 1) => {
-            let source = View::new(output.numbers, from, (-1, -1));
+            let source = output.maps.seen_from((-1, -1));
             let doubled = Doubled { source, scales: output.scales, weights, size: (rows, columns), corner: (0, 0) };
             // SAFETY: every pixel of the result is written.
-            unsafe { written(to.total(), |first| doubled.write((to, first))) }
+            unsafe { Maps::written(to, |first| doubled.write((to, first))) }
         }
-        Form::Half => by_tiles::<Doubling>((output, from, (-1, -1)), (weights, std::array::from_fn(|tap| tap)), to),
-        Form::Point => pointwise((output, from), weights, to),
+        Form::Half => by_tiles::<Doubling>((output, (-1, -1)), (weights, std::array::from_fn(|tap| tap)), to),
+        Form::Point => pointwise(output, weights, to),
     }
 }
 
 fn by_tiles<S: Scheme>(
-    (source, from, corner): (Blocks<'_>, Sizes, (isize, isize)),
+    (source, corner): (Blocks<'_>, (isize, isize)),
     (weights, taps): (Weights<'_>, [usize; 9]),
     to: Sizes,
-) -> Vec<f32> {
+) -> Maps {
     let winograd = Winograd::<S> {
         scheme: PhantomData,
-        source: View::new(source.numbers, from, corner),
+        source: source.maps.seen_from(corner),
         scales: source.scales,
         weights,
         taps,
@@ -107,7 +113,7 @@ fn by_tiles<S: Scheme>(
         finish: None,
     };
     // SAFETY: tiles cover every pixel of the result.
-    unsafe { written(to.total(), |first| winograd.write((to, first))) }
+    unsafe { Maps::written(to, |first| winograd.write((to, first))) }
 }
 
 /// Maps as a single row of pixels, which is all the same to a single tap.
@@ -115,21 +121,29 @@ fn in_a_row(sizes: Sizes) -> Sizes {
     Sizes { rows: 1, columns: sizes.rows * sizes.columns, ..sizes }
 }
 
-fn pointwise((source, from): (Blocks<'_>, Sizes), weights: Weights<'_>, to: Sizes) -> Vec<f32> {
+fn pointwise(source: Blocks<'_>, weights: Weights<'_>, all: Sizes) -> Maps {
     assert!(source.scales.is_none(), "a convolution by pixels is not modulated");
-    let (from, to) = (in_a_row(from), in_a_row(to));
+    let to = in_a_row(all);
     let phase = Phase { weights: weights.packed(&[0]), taps: vec![(0, 0)], first: (0, 0), grid: (1, to.columns) };
-    let direct = Direct { source: View::new(source.numbers, from, (0, 0)), stride: 1, step: 1, phases: &[phase] };
+    let direct = Direct { source: row_of_pixels(source.maps), stride: 1, step: 1, phases: &[phase] };
     // SAFETY: every pixel of the result is written.
-    unsafe { written(to.total(), |first| direct.write((to, first))) }
+    unsafe { Maps::written(all, |first| direct.write((to, first))) }
 }
 
-/// Weight from image side and output side. Positions are summed in the same order on every run.
-pub(in crate::ops) fn weight_gradient(geometry: &Geometry, image: Blocks<'_>, output: Blocks<'_>) -> Vec<f32> {
+fn row_of_pixels(maps: &Maps) -> View<'_> {
+    View::new(&maps.memory, in_a_row(maps.sizes), (0, 0))
+}
+
+/// Weight, times a gain, from image side and output side. Positions are summed in the same order on every run.
+pub(in crate::ops) fn weight_gradient(
+    geometry: &Geometry,
+    (image, output): (Blocks<'_>, Blocks<'_>),
+    gain: f32,
+) -> Vec<f32> {
     let fill = |to: Pointer| {
         let write = |output: usize, input: usize, taps: &[f32]| {
             // SAFETY: every kernel belongs to one block, which is given once.
-            unsafe { scatter(geometry, (output, input), taps, to) };
+            unsafe { scatter(geometry, (output, input), (taps, gain), to) };
         };
         match form(geometry) {
             Form::Same => tile_sums::<Same>(geometry, (image, (-1, -1)), output).taps(write),
@@ -150,22 +164,16 @@ fn tile_sums<S: Adjoint>(
     (image, corner): (Blocks<'_>, (isize, isize)),
     output: Blocks<'_>,
 ) -> KernelSums<S> {
-    let images = images(image.numbers, image_sizes(geometry, 1));
     let (outputs, inputs) = block_counts(geometry);
     let mut sums = KernelSums::new(outputs, inputs);
-    let of_image =
-        Factor { maps: View::new(image.numbers, image_sizes(geometry, images), corner), scales: image.scales };
-    let of_output =
-        Factor { maps: View::new(output.numbers, output_sizes(geometry, images), (0, 0)), scales: output.scales };
+    let of_image = Factor { maps: image.maps.seen_from(corner), scales: image.scales };
+    let of_output = Factor { maps: output.maps.view(), scales: output.scales };
     sums.add(of_image, of_output, tiles(geometry.output, S::SIDE));
     sums
 }
 
 fn point_sums(geometry: &Geometry, image: Blocks<'_>, output: Blocks<'_>) -> TapSums {
-    let images = images(image.numbers, image_sizes(geometry, 1));
     let mut sums = TapSums::new(vec![(0, 0)], 1, block_counts(geometry));
-    let of_image = View::new(image.numbers, in_a_row(image_sizes(geometry, images)), (0, 0));
-    let of_output = View::new(output.numbers, in_a_row(output_sizes(geometry, images)), (0, 0));
-    sums.add(of_image, of_output);
+    sums.add(row_of_pixels(image.maps), row_of_pixels(output.maps));
     sums
 }

@@ -100,10 +100,11 @@ pub(super) fn weights<'a>(geometry: &Geometry, numbers: &'a [f32], from: Side) -
         WeightOrder::OutputFirst => (taps, i * taps),
         WeightOrder::ImageFirst => (o * taps, taps),
     };
-    match from {
-        Side::Image => Weights { numbers, outputs: o, inputs: i, output_step, input_step: image_step },
-        Side::Output => Weights { numbers, outputs: i, inputs: o, output_step: image_step, input_step: output_step },
-    }
+    let (outputs, inputs, output_step, input_step) = match from {
+        Side::Image => (o, i, output_step, image_step),
+        Side::Output => (i, o, image_step, output_step),
+    };
+    Weights { numbers, outputs, inputs, output_step, input_step, gain: 1.0 }
 }
 
 /// One convolution, or several whose results interleave.
@@ -271,7 +272,7 @@ pub(in crate::ops::conv) fn weight_gradient(geometry: &Geometry, image: &[f32], 
     let fill = |to: Pointer| {
         let write = |output: usize, input: usize, taps: &[f32]| {
             // SAFETY: every kernel belongs to one block, which is given once.
-            unsafe { scatter(geometry, (output, input), taps, to) };
+            unsafe { scatter(geometry, (output, input), (taps, 1.0), to) };
         };
         let sides = (image, output, images);
         if by_tiles {
@@ -334,11 +335,16 @@ fn both_sides(
     }
 }
 
-/// Writes `[tap, 16 inputs, 16 outputs]` to where the weight has them.
+/// Writes `[tap, 16 inputs, 16 outputs]`, times a gain, to where the weight has them.
 ///
 /// # Safety
 /// `to` has room for the weight, and nobody else writes this block.
-pub(super) unsafe fn scatter(geometry: &Geometry, (output, input): (usize, usize), taps: &[f32], to: Pointer) {
+pub(super) unsafe fn scatter(
+    geometry: &Geometry,
+    (output, input): (usize, usize),
+    (taps, gain): (&[f32], f32),
+    to: Pointer,
+) {
     let places = weights(geometry, &[], Side::Image);
     let (first_output, first_input) = (output * 16, input * 16);
     for o in 0..16.min(places.outputs - first_output) {
@@ -346,7 +352,7 @@ pub(super) unsafe fn scatter(geometry: &Geometry, (output, input): (usize, usize
             let kernel = (first_output + o) * places.output_step + (first_input + i) * places.input_step;
             for (tap, numbers) in taps.chunks_exact(BLOCK).enumerate() {
                 // SAFETY: a tap of a kernel of this block.
-                unsafe { *to.at(kernel + tap) = numbers[i * 16 + o] };
+                unsafe { *to.at(kernel + tap) = gain * numbers[i * 16 + o] };
             }
         }
     }
