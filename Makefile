@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where rustup puts cargo; not on everybody's PATH.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
-.PHONY: help setup demo test check check-features bench pictures learning test-onnx fuzz-smoke audit clean
+.PHONY: help setup demo test check check-features bench pictures learning test-runtimes test-onnx fuzz-smoke audit clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -14,7 +14,7 @@ setup: ## install the system libraries that are missing (the other targets call 
 demo: setup ## build the tool and run its main job on what the repository holds
 	cargo run --release -- demo
 
-test: setup ## run all tests
+test: setup ## run all tests but those of test-runtimes
 	cargo test --workspace --exclude toonify-verify
 
 check: setup ## format, lints and documentation, warnings as errors
@@ -37,8 +37,11 @@ learning: setup ## train on portraits and on characters, and see that it learns 
 	cargo build --release
 	TOONIFY=target/release/toonify tools/learning.sh "$(PORTRAITS)" "$(CHARACTERS)" "$(or $(OUT),target/learning)"
 
-test-onnx: setup ## run exported files in tract and in onnxruntime, and race the student against onnxruntime
+test-runtimes: setup ## run exported files in tract, whose compilation takes minutes
 	cargo test -p toonify-verify
+	cargo test --features verify --test student exported
+
+test-onnx: setup test-runtimes ## the same in onnxruntime too, and a race against it
 	@tools/test-onnx.sh
 
 fuzz-smoke: ## feed the checkpoint readers random files, one minute each

@@ -1,13 +1,14 @@
-//! Any checkpoint file to another kind.
+//! Any checkpoint file to another kind, and a student to another precision.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use toonify_networks::checkpoint::{ImportReport, Parts, Unused};
+use toonify_networks::checkpoint::{ImportReport, Parts, Precision, Unused};
 
 use crate::events::{Event, Sink};
 use crate::store::checkpoint::{self, CheckpointFile, Format};
+use crate::store::student;
 
 /// What to convert; nothing is left to ask.
 #[derive(Clone, Debug)]
@@ -29,8 +30,8 @@ pub struct ConvertPlan {
 pub struct Converted {
     /// The file that was written.
     pub output: PathBuf,
-    /// What became of every tensor of the input.
-    pub report: ImportReport,
+    /// What became of every tensor of the input; a student has all that it should have, or cannot be read.
+    pub report: Option<ImportReport>,
 }
 
 /// Reads and writes.
@@ -39,6 +40,9 @@ pub struct Converted {
 /// When the input cannot be read, the output cannot hold it, or the file cannot be written.
 pub fn run(plan: &ConvertPlan, sink: &mut dyn Sink) -> Result<Converted> {
     sink.event(&Event::Started { what: format!("converting `{}`", plan.input.display()) });
+    if student::is_student(&plan.input)? {
+        return convert_student(plan, sink);
+    }
     let (checkpoint, report) = CheckpointFile::open(&plan.input)?.read(plan.parts, plan.unused)?;
     for name in &report.unused {
         sink.event(&Event::Warning(format!("left out, it has no place in a StyleGAN2 network: {name}")));
@@ -50,7 +54,18 @@ pub fn run(plan: &ConvertPlan, sink: &mut dyn Sink) -> Result<Converted> {
         sink.event(&Event::Note(note));
     }
     sink.event(&Event::Saved { path: plan.output.clone() });
-    Ok(Converted { output: plan.output.clone(), report })
+    Ok(Converted { output: plan.output.clone(), report: Some(report) })
+}
+
+fn convert_student(plan: &ConvertPlan, sink: &mut dyn Sink) -> Result<Converted> {
+    let precision = match plan.format {
+        Format::Toonify => Precision::Single,
+        Format::ToonifyHalf => Precision::Half,
+        Format::Rosinality => bail!("`{}` is a student, which is written to .safetensors", plan.input.display()),
+    };
+    student::write(&plan.output, &student::read(&plan.input)?, precision)?;
+    sink.event(&Event::Saved { path: plan.output.clone() });
+    Ok(Converted { output: plan.output.clone(), report: None })
 }
 
 /// The kind of file that a name asks for.

@@ -1,13 +1,44 @@
-//! What a checkpoint file is and holds, without copying a tensor.
+//! What a checkpoint file is and holds, without copying a tensor; and the same for a student.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use toonify_networks::checkpoint::{ImportReport, Kind, Provenance};
+use toonify_networks::pix2pix::{Preset, StudentConfig, StudentFile, StudentHistory, StudentLayer};
 use toonify_networks::stylegan2::{DiscriminatorConfig, DiscriminatorLayer, GeneratorConfig, Layer, TensorName, Term};
 
 use crate::store::checkpoint::CheckpointFile;
+use crate::store::student;
+
+/// What a file tells.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Inspected {
+    /// A checkpoint of a generator.
+    Checkpoint(Box<Inspection>),
+    /// A student.
+    Student(Box<StudentInspection>),
+}
+
+/// Everything that a student's file tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct StudentInspection {
+    /// The file.
+    pub file: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// `student`.
+    pub kind: &'static str,
+    /// The size of student that this is, when it is one of those on offer.
+    pub preset: Option<Preset>,
+    /// The network.
+    pub generator: Network<StudentConfig>,
+    /// Multiply-adds for an image of 256 px.
+    pub multiply_adds_256: u64,
+    /// Where it came from.
+    pub history: StudentHistory,
+}
 
 /// Everything that a checkpoint file tells.
 #[derive(Clone, Debug, Serialize)]
@@ -56,7 +87,28 @@ pub struct TensorShape {
 ///
 /// # Errors
 /// When the file is no checkpoint that is known; the message names file, object, expected and found.
-pub fn run(file: &Path) -> Result<Inspection> {
+pub fn run(file: &Path) -> Result<Inspected> {
+    if student::is_student(file)? {
+        return Ok(Inspected::Student(Box::new(inspect_student(file)?)));
+    }
+    Ok(Inspected::Checkpoint(Box::new(inspect_checkpoint(file)?)))
+}
+
+fn inspect_student(file: &Path) -> Result<StudentInspection> {
+    let StudentFile { config, history, .. } = student::read(file)?;
+    let is_of = |preset: &Preset| preset.config(config.block, config.img_channels) == config;
+    Ok(StudentInspection {
+        file: file.to_owned(),
+        bytes: std::fs::metadata(file).with_context(|| format!("cannot read `{}`", file.display()))?.len(),
+        kind: "student",
+        preset: Preset::ALL.into_iter().find(is_of),
+        generator: network(&config, |_: &StudentLayer| Role::Parameter),
+        multiply_adds_256: config.multiply_adds(256, 256),
+        history,
+    })
+}
+
+fn inspect_checkpoint(file: &Path) -> Result<Inspection> {
     let mapped = CheckpointFile::open(file)?;
     let archive = mapped.archive()?;
     Ok(Inspection {

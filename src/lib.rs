@@ -17,6 +17,7 @@
 //! 1. [`pairs`]: a base and a blend to pairs of images;
 //! 1. [`distill`]: pairs to a student that runs in real time;
 //! 1. [`apply`]: a student to photos and videos;
+//! 1. [`mod@compare`]: a student beside its teacher;
 //! 1. [`export`]: networks to ONNX files;
 //! 1. [`report`]: the folder of a training to curves and a page;
 //! 1. [`models`]: models by name;
@@ -32,6 +33,7 @@ pub mod bench;
 pub mod blend;
 pub mod chart;
 pub mod cli;
+pub mod compare;
 pub mod convert;
 pub mod dataset;
 pub mod demo;

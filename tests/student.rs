@@ -11,7 +11,7 @@ use toonify::apply::y4m::{Chroma, Head};
 use toonify::store::checkpoint::{self, Format};
 use toonify::store::student;
 use toonify_networks::checkpoint::{DiscriminatorCheckpoint, Parts, Precision};
-use toonify_networks::pix2pix::{BlockKind, StudentConfig, StudentFile, StudentHistory, StudentLayer};
+use toonify_networks::pix2pix::{BlockKind, Preset, StudentConfig, StudentFile, StudentHistory, StudentLayer};
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{Architecture, DiscriminatorConfig, DiscriminatorLayer, Weights};
 
@@ -164,25 +164,137 @@ fn a_student_learns_and_goes_on_where_it_was() {
     fail(&["distill", text(&set), "-o", text(&whole), "--extra", "depth"], 1, &["no depth"]);
 }
 
+/// Screenshots whose alpha channel is depth, and a student of one step that was trained with it.
+fn student_with_depth(folder: &Path) -> (PathBuf, PathBuf) {
+    let (set, out) = (folder.join("set"), folder.join("deep"));
+    recoloured(&set, 12);
+    for path in std::fs::read_dir(set.join("A")).expect("a folder").map(|entry| entry.expect("a file").path()) {
+        let colours = image::open(&path).expect("a picture").into_rgb8();
+        let deep = image::RgbaImage::from_fn(32, 32, |x, y| {
+            let [r, g, b] = colours.get_pixel(x, y).0;
+            image::Rgba([r, g, b, (x * 8) as u8])
+        });
+        deep.save(path).expect("a picture");
+    }
+    let args = ["distill", text(&set), "-o", text(&out), "--preset", "tiny", "--size", "32", "--batch", "2", "-q"];
+    let photo = set.join("A/003.png");
+    let rest = ["--extra", "depth", "--kimg", "0.002", "--judge-width", "8", "--photos", text(&photo)];
+    succeed(&[&args[..], &rest].concat());
+    (set.join("A"), out.join("student.safetensors"))
+}
+
+#[test]
+fn depth_goes_from_screenshots_into_the_student_and_out_into_its_file() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let (screens, student) = student_with_depth(temporary.path());
+    let student = text(&student);
+    let made = |name: &str, more: &[&str]| {
+        let out = temporary.path().join(name);
+        succeed(&[&["apply", student, text(&screens), "-o", text(&out), "-q"][..], more].concat());
+        image::open(out.join("003.png")).expect("a result").into_rgb8()
+    };
+    let depths = temporary.path().join("depths");
+    std::fs::create_dir(&depths).expect("a folder");
+    let write = |depth: fn(u32) -> u8| {
+        for name in files(&screens) {
+            let picture = image::GrayImage::from_fn(32, 32, |x, _| image::Luma([depth(x)]));
+            picture.save(depths.join(name)).expect("a picture");
+        }
+    };
+    let by_alpha = made("by-alpha", &[]);
+    write(|x| (x * 8) as u8);
+    assert_eq!(made("by-the-same", &["--depth", text(&depths)]), by_alpha);
+    write(|x| 255 - (x * 8) as u8);
+    assert_ne!(made("by-another", &["--depth", text(&depths)]), by_alpha);
+    let flat = temporary.path().join("flat.png");
+    RgbImage::new(32, 32).save(&flat).expect("a picture");
+    fail(&["apply", student, text(&flat), "-o", "x.png"], 1, &["flat.png", "depth"]);
+    let onnx = temporary.path().join("deep.onnx");
+    assert!(succeed(&["export", student, text(&onnx), "--size", "32"]).contains("Slice"));
+    assert!(succeed(&["inspect", student]).contains("RGB and depth"));
+}
+
+#[test]
+fn depth_is_the_fourth_plane_of_raw_frames_or_a_file_of_its_own() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let (_, student) = student_with_depth(temporary.path());
+    let frame = |kind: &str, planes: &[&[u8]]| {
+        let head = format!("YUV4MPEG2 W32 H32 F25:1 C{kind}\nFRAME\n").into_bytes();
+        [head, planes.concat()].concat()
+    };
+    let colours: Vec<u8> = (0..3 * 1024).map(|index| 40 + (index % 97) as u8).collect();
+    let depth: Vec<u8> = (0..1024).map(|index| (index % 251) as u8).collect();
+    let file = temporary.path().join("depth.y4m");
+    std::fs::write(&file, frame("mono", &[&depth])).expect("a file");
+    let args = ["apply", text(&student), "-", "-o", "-", "-q"];
+    let with_alpha = piped(&args, &frame("444alpha", &[&colours, &depth]));
+    assert!(with_alpha.status.success(), "{}", String::from_utf8_lossy(&with_alpha.stderr));
+    let with_file = piped(&[&args[..], &["--depth", text(&file)]].concat(), &frame("444", &[&colours]));
+    assert!(with_file.status.success(), "{}", String::from_utf8_lossy(&with_file.stderr));
+    assert!(with_alpha.stdout.starts_with(b"YUV4MPEG2 W32 H32 C444 F25:1\n"));
+    assert_eq!(with_alpha.stdout, with_file.stdout);
+    check_failed(&piped(&args, &frame("444", &[&colours])), 1, &["depth"]);
+    let two_frames = [frame("444", &[&colours]), [b"FRAME\n", &colours[..]].concat()].concat();
+    check_failed(&piped(&[&args[..], &["--depth", text(&file)]].concat(), &two_frames), 1, &["depth ends"]);
+}
+
+#[test]
+fn a_student_is_compared_with_its_teacher_and_the_teacher_with_itself() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let (photos, out) = (temporary.path().join("photos"), temporary.path().join("compare"));
+    recoloured(&photos, 3);
+    let photos = photos.join("A");
+    std::fs::write(photos.join("broken.png"), b"\x89PNG\r\n\x1a\nbroken").expect("a file");
+    let (student, base, tuned) = (model("student"), model("base"), model("tuned"));
+    let args =
+        ["compare", &student, text(&photos), "-o", text(&out), "--base", &base, "--blended", &tuned, "--aligned"];
+    let rest = ["--num-steps", "2", "--json", "-q"];
+    let told: serde_json::Value = serde_json::from_str(&succeed(&[&args[..], &rest].concat())).expect("JSON");
+    let mean = |what: &str| told[what]["mean"]["l1"].as_f64().expect("a number");
+    assert_eq!((told["photos"].as_u64(), told["left_out"].as_array().map(Vec::len)), (Some(3), Some(1)));
+    // Another seed finds another face of the same photo; an untrained student gives the photo back.
+    assert!(mean("again") > 0.0 && mean("again") < mean("photo"), "{told}");
+    assert!((mean("student") / mean("photo") - 1.0).abs() < 0.2, "{told}");
+    assert!(out.join("sheet.png").exists() && out.join("compare.json").exists());
+    assert_eq!(files(&out.join("teacher")).iter().filter(|name| name.ends_with("project.json")).count(), 3);
+}
+
+#[test]
+fn a_small_student_takes_two_megabytes_in_half_precision() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let [whole, half, pickle] =
+        ["small.safetensors", "half.safetensors", "x.pt"].map(|name| temporary.path().join(name));
+    let config = Preset::Small.config(BlockKind::Plain, 3);
+    let weights = Weights::<StudentLayer>::random(&config, &mut RandomState::new(1)).expect("a student");
+    let file = StudentFile { config, weights, discriminator: None, history: StudentHistory::default() };
+    student::write(&whole, &file, Precision::Single).expect("a file");
+    succeed(&["convert", "--half", text(&whole), text(&half)]);
+    assert!(std::fs::metadata(&half).expect("a file").len() <= 2_000_000);
+    let told = succeed(&["inspect", text(&half)]);
+    assert!(told.contains("small, plain blocks, RGB") && told.contains("802,348 parameters"), "{told}");
+    assert!(succeed(&["inspect", "--layers", text(&half)]).contains("[96, 96, 3, 3]"));
+    fail(&["convert", text(&whole), text(&pickle)], 1, &["student"]);
+}
+
 #[test]
 fn broken_pictures_are_named_and_the_others_are_translated() {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let (photos, toons) = (temporary.path().join("photos"), temporary.path().join("toons"));
     std::fs::create_dir(&photos).expect("a folder");
-    for index in 0..20 {
-        let image = RgbImage::from_pixel(20 + index, 17, Rgb([10 * index as u8; 3]));
+    for index in 0..40 {
+        let image = RgbImage::from_pixel(20 + index, 17, Rgb([5 * index as u8; 3]));
         image.save(photos.join(format!("{index:02}.png"))).expect("a picture");
     }
-    for name in ["03.png", "17.png"] {
+    for name in ["03.png", "17.png", "38.png"] {
         std::fs::write(photos.join(name), b"\x89PNG\r\n\x1a\nbroken").expect("a file");
     }
     let student = model("student");
     let args = ["apply", &student, text(&photos), "-o", text(&toons), "-q"];
-    fail(&args, 1, &["2 of 20 pictures", "03.png", "17.png"]);
-    assert_eq!(files(&toons).len(), 18);
+    fail(&args, 1, &["3 of 40 pictures", "03.png", "17.png", "38.png"]);
+    assert_eq!(files(&toons).len(), 37);
     let toon = image::open(toons.join("05.png")).expect("a result");
     assert_eq!((toon.width(), toon.height()), (25, 17));
-    fail(&args, 1, &["2 of 20 pictures"]);
+    fail(&args, 1, &["3 of 40 pictures"]);
     let single = temporary.path().join("single.png");
     succeed(&["apply", &student, text(&photos.join("04.png")), "-o", text(&single), "--max-size", "12"]);
     assert_eq!(image::open(single).expect("a result").width(), 12);
@@ -238,9 +350,18 @@ fn a_video_needs_ffmpeg() {
     assert!(!out.exists());
 }
 
+/// Makes a program of a shell script.
+#[cfg(unix)]
+fn stand_in(folder: &Path, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let program = folder.join(name);
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a script");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("rights");
+}
+
 /// Stands in for ffmpeg: decodes to two frames of 4:4:4, and "encodes" by copying what it is given.
 #[cfg(unix)]
-const STAND_IN: &str = r#"#!/bin/sh
+const STAND_IN: &str = r#"
 for word do last=$word; done
 case "$*" in
     *broken*) echo 'moov atom not found' >&2; exit 1 ;;
@@ -254,11 +375,8 @@ esac
 #[cfg(unix)]
 #[test]
 fn a_video_goes_through_ffmpeg_and_appears_when_it_is_complete() {
-    use std::os::unix::fs::PermissionsExt;
     let temporary = tempfile::tempdir().expect("a temporary folder");
-    let program = temporary.path().join("ffmpeg");
-    std::fs::write(&program, STAND_IN).expect("a script");
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("rights");
+    stand_in(temporary.path(), "ffmpeg", STAND_IN);
     let path = format!("{}:{}", text(temporary.path()), std::env::var("PATH").unwrap_or_default());
     let student = model("student");
     let run = |input: &str, output: &Path| {
@@ -288,6 +406,9 @@ fn students_and_generators_are_exported() {
     let (student, base) = (model("student"), model("base"));
     let told = succeed(&["export", &student, &out("a.onnx"), "--size", "64x32"]);
     assert!(told.contains("opset 13") && told.contains("DepthToSpace"), "{told}");
+    // Every program that can be had has run the file, or it is said that none has.
+    assert_ne!(told.contains("  run in "), told.contains("no other program has run the file"), "{told}");
+    assert!(!cfg!(feature = "verify") || told.contains("run in tract: off by at most"), "{told}");
     succeed(&["export", &student, &out("b.onnx"), "--half"]);
     let size = |name: &str| std::fs::metadata(temporary.path().join(name)).expect("a file").len();
     assert!(size("b.onnx") < size("a.onnx"));
@@ -297,4 +418,32 @@ fn students_and_generators_are_exported() {
     fail(&["export", &student, &out("e.onnx"), "--size", "100"], 1, &["multiples of 8"]);
     fail(&["export", &base, &out("e.onnx"), "--part", "student"], 1, &["student"]);
     assert!(!temporary.path().join("e.onnx").exists());
+}
+
+/// Exports with a Python of this script and nothing else.
+#[cfg(unix)]
+fn exported_with(python: &str) -> (Output, bool) {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    stand_in(temporary.path(), "python3", python);
+    let path = format!("{}:/usr/bin:/bin", text(temporary.path()));
+    let out = temporary.path().join("a.onnx");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_toonify"));
+    command.args(["export", &model("student"), text(&out), "--size", "16"]).env("PATH", path);
+    (command.output().expect("the binary runs"), out.exists())
+}
+
+#[cfg(unix)]
+#[test]
+fn an_exported_file_that_another_program_runs_differently_is_refused() {
+    let zeros = r#"for word do last=$word; done; head -c 3072 /dev/zero > "$last/output"; echo 9.9"#;
+    let (output, written) = exported_with(zeros);
+    check_failed(&output, 1, &["onnxruntime 9.9", "off by"]);
+    assert!(!written);
+    let (output, written) = exported_with("echo 'ValueError: no such operator' >&2; exit 1");
+    check_failed(&output, 1, &["no such operator"]);
+    assert!(!written);
+    let (output, written) = exported_with("exit 3");
+    assert!(output.status.success() && written);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(told.contains("no other program has run the file"), !cfg!(feature = "verify"), "{told}");
 }

@@ -29,10 +29,10 @@ const ACTS: &[&str] = &[
     "metrics",
     "models",
 ];
-const JOURNEYS: &[&str] = &["bench", "demo", "photo", "distill", "apply", "encoder", "report"];
+const JOURNEYS: &[&str] = &["bench", "demo", "photo", "distill", "apply", "compare", "encoder", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];
 /// What a journey or an edge may import although the layers alone would not allow it.
-const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli"), ("apply", "photo")];
+const EXTRA_EDGES: &[(&str, &str)] = &[("cli", "serve"), ("main", "cli"), ("apply", "photo"), ("compare", "photo")];
 
 /// Files that may hold a loop over training steps.
 const STEP_LOOPS: &[&str] = &["src/train/fit.rs", "src/project/search.rs"];

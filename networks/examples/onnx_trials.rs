@@ -1,7 +1,7 @@
 //! Writes ONNX files with inputs and our own results into a folder, or times the student; for tools/compare_onnx.py.
 //!
 //! `onnx_trials write FOLDER` makes `NAME.onnx` beside `NAME.json` (shapes), `NAME.input` and `NAME.expected` (numbers);
-//! `onnx_trials time PRESET SIDE` prints the least milliseconds of a frame.
+//! `onnx_trials time PRESET SIDE SECONDS` prints the least milliseconds of a frame.
 
 use std::fs;
 use std::path::Path;
@@ -23,8 +23,8 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["write", folder] => write_all(Path::new(folder)),
-        ["time", preset, side] => time(preset, side.parse()?),
-        _ => Err("usage: onnx_trials write FOLDER | onnx_trials time PRESET SIDE".into()),
+        ["time", preset, side, seconds] => time(preset, side.parse()?, seconds.parse()?),
+        _ => Err("usage: onnx_trials write FOLDER | onnx_trials time PRESET SIDE SECONDS".into()),
     }
 }
 
@@ -120,12 +120,12 @@ fn save(folder: &Path, name: &str, graph: Graph, (input, expected): (&Tensor, &T
 }
 
 #[expect(clippy::print_stdout, reason = "the answer goes to the script that asked")]
-fn time(preset: &str, side: usize) -> Outcome<()> {
+fn time(preset: &str, side: usize, seconds: f64) -> Outcome<()> {
     let (config, weights) = student(preset)?;
     let mut swift = Swift::new(&config, &weights)?;
     let photo = random(&[3, side, side], 0.4)?.flatten_all()?.to_vec1::<f32>()?;
     let (mut least, start) = (f64::INFINITY, Instant::now());
-    while start.elapsed().as_secs_f64() < 1.5 {
+    while start.elapsed().as_secs_f64() < seconds {
         let begin = Instant::now();
         std::hint::black_box(swift.translate(std::hint::black_box(&photo), (side, side)));
         least = least.min(begin.elapsed().as_secs_f64());

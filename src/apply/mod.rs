@@ -1,5 +1,7 @@
 //! A student on images, folders, videos and pipes (`toonify apply`): whole frames, or the faces in them.
 
+pub mod flicker;
+mod frame;
 pub mod pictures;
 pub mod stream;
 mod tracker;
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub use frame::Frame;
 pub use tracker::FacesPlan;
 pub use translator::Translator;
 
@@ -30,6 +33,9 @@ pub struct ApplyPlan {
     pub student: PathBuf,
     /// What is translated.
     pub scope: Scope,
+    /// Where depth is, for a student that was trained with it: pictures for pictures, a video for a video, a file of
+    /// frames for a pipe. Otherwise it is the alpha channel.
+    pub depth: Option<PathBuf>,
 }
 
 /// What was done.

@@ -1,14 +1,12 @@
 //! A student between pictures: pixels in, pixels out.
 
 use anyhow::{Context, Result, ensure};
-use candle_core::Device;
-use image::RgbImage;
-use image::imageops::FilterType;
-use toonify_align::{CropMethod, crop, paste};
+use image::{DynamicImage, RgbImage};
+use toonify_align::{CropFrame, CropMethod, crop, paste};
 use toonify_networks::pix2pix::Swift;
 
 use super::tracker::Tracker;
-use super::{ApplyPlan, Scope};
+use super::{ApplyPlan, Frame, Scope};
 use crate::pixels::{self, Rounding};
 use crate::store::student;
 
@@ -27,12 +25,12 @@ impl Translator {
     /// Reads the student, and opens the face finder where it is needed.
     ///
     /// # Errors
-    /// When a file cannot be read, the student wants more than colours, or the finder cannot be used.
+    /// When a file cannot be read, the student wants more than colours and depth, or the finder cannot be used.
     pub fn open(plan: &ApplyPlan) -> Result<Translator> {
         let file = student::read(&plan.student)?;
         let shown = plan.student.display();
         let channels = file.config.img_channels;
-        ensure!(channels == 3, "`{shown}` takes {channels} channels; pictures have red, green and blue only");
+        ensure!((3..=4).contains(&channels), "`{shown}` takes {channels} channels; there are colours and depth only");
         let swift = Swift::new(&file.config, &file.weights).with_context(|| format!("cannot use student `{shown}`"))?;
         let tracker = match &plan.scope {
             Scope::Frame => None,
@@ -40,6 +38,11 @@ impl Translator {
         };
         let face_px = u32::try_from(file.history.resolution_px.unwrap_or(USUAL_PX))?;
         Ok(Translator { swift, face_px, tracker, faces: 0 })
+    }
+
+    /// Whether the student looks at depth too.
+    pub fn wants_depth(&self) -> bool {
+        self.swift.config().img_channels > 3
     }
 
     /// Forgets the frames before: what comes next is another video, or a picture of its own.
@@ -57,13 +60,18 @@ impl Translator {
     /// Translates the next frame. One without faces comes back as it is, where faces were asked for.
     ///
     /// # Errors
-    /// When the student or the face finder fails.
-    pub fn frame(&mut self, frame: &RgbImage) -> Result<RgbImage> {
+    /// When the student or the face finder fails, or the student wants depth and the frame has none.
+    pub fn frame(&mut self, frame: &Frame) -> Result<RgbImage> {
+        ensure!(
+            self.wants_depth() == frame.depth.is_some(),
+            "the student was trained {} depth",
+            if self.wants_depth() { "with" } else { "without" }
+        );
         let Some(tracker) = &mut self.tracker else { return translate(&mut self.swift, frame) };
-        let mut result = frame.clone();
-        for face in tracker.follow(frame)? {
+        let mut result = frame.pixels.clone();
+        for face in tracker.follow(&frame.pixels)? {
             // A face that cannot be cropped is left as it is, as one that was not seen.
-            let Ok(square) = crop(frame, &face.frame, self.face_px, CropMethod::Clean) else { continue };
+            let Ok(square) = cropped(frame, &face.frame, self.face_px) else { continue };
             let toon = translate(&mut self.swift, &square)?;
             paste(&mut result, &toon, &face.frame, &face.paste)?;
             self.faces += 1;
@@ -71,23 +79,24 @@ impl Translator {
         Ok(result)
     }
 
-    /// Translates a picture of its own at a size of its own, at most `largest_px` on its longer side.
+    /// Translates a picture of its own, made smaller to `largest_px` on its longer side.
     ///
     /// # Errors
     /// As [`Translator::frame`].
-    pub fn picture(&mut self, picture: &RgbImage, largest_px: Option<u32>) -> Result<RgbImage> {
+    pub fn picture(&mut self, picture: Frame, largest_px: Option<u32>) -> Result<RgbImage> {
         self.start_anew();
-        let (width, height) = picture.dimensions();
-        let Some(largest) = largest_px.filter(|&largest| largest < width.max(height)) else {
-            return self.frame(picture);
-        };
-        let scaled = |side: u32| (u64::from(side) * u64::from(largest) / u64::from(width.max(height))).max(1) as u32;
-        self.frame(&image::imageops::resize(picture, scaled(width), scaled(height), FilterType::Lanczos3))
+        self.frame(&picture.at_most(largest_px.unwrap_or(u32::MAX)))
     }
 }
 
-fn translate(swift: &mut Swift, picture: &RgbImage) -> Result<RgbImage> {
-    let photo = pixels::from_rgb(std::slice::from_ref(picture), &Device::Cpu)?;
-    let made = pixels::to_rgb(&swift.forward(&photo)?, Rounding::Grid)?;
+fn cropped(frame: &Frame, place: &CropFrame, side_px: u32) -> Result<Frame> {
+    let square = |pixels: &RgbImage| crop(pixels, place, side_px, CropMethod::Clean);
+    let depth = frame.depth.as_ref().map(|depth| square(&DynamicImage::from(depth.clone()).into_rgb8())).transpose()?;
+    let gray = |pixels: RgbImage| DynamicImage::from(pixels).into_luma8();
+    Ok(Frame { pixels: square(&frame.pixels)?, depth: depth.map(gray) })
+}
+
+fn translate(swift: &mut Swift, frame: &Frame) -> Result<RgbImage> {
+    let made = pixels::to_rgb(&swift.forward(&frame.tensor()?)?, Rounding::Grid)?;
     made.into_iter().next().context("one picture in gives one picture out")
 }

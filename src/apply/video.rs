@@ -6,13 +6,15 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use image::RgbImage;
 
+use super::y4m::Head;
 use super::{Applied, ApplyPlan, Translator, stream};
 use crate::dataset::video::{Frames, Video};
 use crate::events::{Event, Sink};
@@ -36,32 +38,55 @@ pub struct VideoPlan {
 /// When `ffmpeg` is not installed, cannot read or write the video, or the work was stopped.
 pub fn run(plan: &VideoPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Applied> {
     let mut translator = Translator::open(&plan.apply)?;
+    let has_depth = plan.apply.depth.is_some();
+    ensure!(
+        has_depth || !translator.wants_depth(),
+        "the student takes depth: give --depth, a video of the same frames"
+    );
     let estimate = Video::estimate(&plan.input, Frames::All);
     sink.event(&Event::Started { what: format!("translating `{}`", plan.input.display()) });
     let unfinished = Unfinished::beside(&plan.output)?;
-    let mut decoder = Process::start(&plan.ffmpeg, &decoding(&plan.input), Stdio::null(), Stdio::piped())?;
+    let mut decoder = plan.decoder(&plan.input, "yuv444p")?;
     let mut encoder =
         Process::start(&plan.ffmpeg, &encoding(&plan.input, unfinished.path()), Stdio::piped(), Stdio::null())?;
-    let mut frames = BufReader::new(decoder.child.stdout.take().expect("the output is piped"));
+    let mut depth = plan.apply.depth.as_deref().map(|path| plan.decoder(path, "gray")).transpose()?;
     let mut result = BufWriter::new(encoder.child.stdin.take().expect("the input is piped"));
-    let translated = stream::run(&mut translator, (&mut frames, &mut result), estimate, (stop, sink));
-    drop((frames, result));
+    let mut of_colours = decoder.frames();
+    let mut of_depth = depth.as_mut().map(Process::frames);
+    let translated = {
+        let of_depth = of_depth.as_mut().map(|frames| frames as &mut dyn BufRead);
+        stream::Frames::open(&mut of_colours, of_depth)
+            .and_then(|frames| stream::run(&mut translator, (frames, &mut result), estimate, (stop, sink)))
+    };
+    // Before the pipe to the encoder is closed, which makes it complain about what it did not get.
+    if translated.is_err() {
+        decoder.finish_if_ended(&mut of_colours, &plan.input)?;
+        if let (Some(process), Some(frames), Some(path)) = (&mut depth, &mut of_depth, &plan.apply.depth) {
+            process.finish_if_ended(frames, path)?;
+        }
+    }
+    drop((of_colours, of_depth, result));
     if stop.load(Ordering::Relaxed) {
         bail!("stopped; nothing was written");
     }
-    // When a process failed, its own words say more than a pipe that was closed.
-    if translated.is_ok() {
-        decoder.finish(&plan.input)?;
-    } else {
-        decoder.finish_if_failed(&plan.input)?;
-    }
-    let outcome = match (encoder.finish(&plan.output), translated) {
-        (Err(error), _) => return Err(error),
-        (Ok(()), translated) => translated?,
+    let outcome = match translated {
+        Ok(outcome) => {
+            decoder.finish(&plan.input)?;
+            encoder.finish(&plan.output)?;
+            outcome
+        }
+        // The words of a process that has failed say more than a pipe that was closed.
+        Err(error) if is_closed_pipe(&error) => return Err(encoder.finish(&plan.output).err().unwrap_or(error)),
+        Err(error) => return Err(error),
     };
     unfinished.finish(&plan.output)?;
     sink.event(&Event::Saved { path: plan.output.clone() });
     Ok(outcome)
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind == Some(ErrorKind::BrokenPipe)
 }
 
 fn named(path: &Path) -> OsString {
@@ -75,10 +100,62 @@ fn words(list: &[&str]) -> Vec<OsString> {
     list.iter().map(OsString::from).collect()
 }
 
-fn decoding(input: &Path) -> Vec<OsString> {
+/// The frames of a video as [`run`] sees them.
+pub struct Decoded {
+    path: PathBuf,
+    process: Process,
+    frames: BufReader<ChildStdout>,
+    head: Head,
+    ended: bool,
+}
+
+impl Decoded {
+    /// Starts to decode.
+    ///
+    /// # Errors
+    /// When `ffmpeg` is not installed, or cannot read the video.
+    pub fn open(ffmpeg: &Path, path: &Path) -> Result<Decoded> {
+        let mut process = Process::start(ffmpeg, &decoding(path, "yuv444p"), Stdio::null(), Stdio::piped())?;
+        let mut frames = process.frames();
+        let head = match Head::read(&mut frames) {
+            Ok(head) => head,
+            Err(error) => {
+                process.finish(path)?;
+                return Err(error);
+            }
+        };
+        Ok(Decoded { path: path.to_owned(), process, frames, head, ended: false })
+    }
+}
+
+impl Iterator for Decoded {
+    type Item = Result<RgbImage>;
+
+    fn next(&mut self) -> Option<Result<RgbImage>> {
+        if self.ended {
+            return None;
+        }
+        let next = self.head.read_frame(&mut self.frames).transpose();
+        if let Some(Ok(frame)) = next {
+            return Some(Ok(frame.pixels));
+        }
+        self.ended = true;
+        // When the process failed, its own words say more than the end of its output.
+        self.process.finish(&self.path).err().map(Err).or(next.map(|failed| failed.map(|frame| frame.pixels)))
+    }
+}
+
+impl VideoPlan {
+    /// Starts to decode a video to frames of a kind.
+    fn decoder(&self, video: &Path, pixels: &str) -> Result<Process> {
+        Process::start(&self.ffmpeg, &decoding(video, pixels), Stdio::null(), Stdio::piped())
+    }
+}
+
+fn decoding(input: &Path, pixels: &str) -> Vec<OsString> {
     let mut arguments = words(&["-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe", "-i"]);
     arguments.push(named(input));
-    arguments.extend(words(&["-map", "0:v:0", "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "-"]));
+    arguments.extend(words(&["-map", "0:v:0", "-pix_fmt", pixels, "-f", "yuv4mpegpipe", "-"]));
     arguments
 }
 
@@ -113,6 +190,11 @@ impl Process {
         Ok(Process { child, complaints })
     }
 
+    /// What it decodes.
+    fn frames(&mut self) -> BufReader<ChildStdout> {
+        BufReader::new(self.child.stdout.take().expect("the output is piped, and taken once"))
+    }
+
     /// Waits for the end; an error when it failed, in its own words.
     fn finish(&mut self, about: &Path) -> Result<()> {
         let status = self.child.wait().context("`ffmpeg` was lost")?;
@@ -122,14 +204,9 @@ impl Process {
         bail!("`ffmpeg` failed on `{}`: {}", about.display(), self.complaint())
     }
 
-    /// The error of a process that has ended by itself; one that waits for us is ended when it is dropped.
-    fn finish_if_failed(&mut self, about: &Path) -> Result<()> {
-        match self.child.try_wait().context("`ffmpeg` was lost")? {
-            Some(status) if !status.success() && !self.complaint().is_empty() => {
-                bail!("`ffmpeg` failed on `{}`: {}", about.display(), self.complaint())
-            }
-            _ => Ok(()),
-        }
+    /// The error of a process whose output has ended because it failed; one that has more to say is not to blame.
+    fn finish_if_ended(&mut self, frames: &mut impl BufRead, about: &Path) -> Result<()> {
+        if frames.fill_buf().is_ok_and(<[u8]>::is_empty) { self.finish(about) } else { Ok(()) }
     }
 
     fn complaint(&mut self) -> String {

@@ -1,12 +1,16 @@
 //! Raw frames in a pipe: YUV4MPEG2, as ffmpeg and mplayer speak it (<https://wiki.multimedia.cx/index.php/YUV4MPEG2>).
 //!
-//! Colours are those of ITU-R BT.601 with 16 to 235 for luma, in 4:4:4 or 4:2:0; other kinds are refused.
+//! Colours are those of ITU-R BT.601, in 4:4:4 or 4:2:0; other kinds are refused. Luma is from 16 to 235, or from 0 to 255
+//! where `XCOLORRANGE=FULL` says so. Depth is the
+//! fourth plane of `C444alpha`, or a stream of its own, such as one of `Cmono`.
 
 use std::io::{BufRead, Write};
 
 use anyhow::{Context, Result, bail, ensure};
-use image::{Rgb, RgbImage};
+use image::{GrayImage, RgbImage};
+use rayon::prelude::*;
 
+use super::Frame;
 use crate::store::photo::MAX_PIXELS;
 
 /// How often chroma is sampled.
@@ -14,9 +18,25 @@ use crate::store::photo::MAX_PIXELS;
 pub enum Chroma {
     /// Once a pixel.
     Full,
+    /// Once a pixel, with a fourth plane behind: depth.
+    FullAlpha,
     /// Once for 2x2 pixels.
     Quarter,
+    /// Not at all: depth alone.
+    Mono,
 }
+
+/// Which bytes stand for black and white.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Range {
+    /// 16 and 235; chroma from 16 to 240.
+    Limited,
+    /// 0 and 255, as in JPEG files.
+    Full,
+}
+
+/// How a head says that its frames have the full range.
+const FULL_RANGE: &str = "XCOLORRANGE=FULL";
 
 /// What the head of a stream says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +78,12 @@ impl Head {
         Ok(Head { size: (width, height), chroma, rest })
     }
 
+    /// The head of a stream of results: colours alone.
+    pub fn of_results(&self) -> Head {
+        let chroma = if self.chroma == Chroma::Quarter { Chroma::Quarter } else { Chroma::Full };
+        Head { chroma, ..self.clone() }
+    }
+
     /// Writes the first line.
     ///
     /// # Errors
@@ -65,17 +91,24 @@ impl Head {
     pub fn write(&self, output: &mut impl Write) -> Result<()> {
         let kind = match self.chroma {
             Chroma::Full => "444",
+            Chroma::FullAlpha => "444alpha",
             Chroma::Quarter => "420jpeg",
+            Chroma::Mono => "mono",
         };
         let (width, height) = self.size;
         Ok(writeln!(output, "{MAGIC} W{width} H{height} C{kind}{}", self.rest)?)
+    }
+
+    fn range(&self) -> Range {
+        if self.rest.split(' ').any(|word| word == FULL_RANGE) { Range::Full } else { Range::Limited }
     }
 
     /// Columns and rows of a plane of chroma.
     fn chroma_size(&self) -> (usize, usize) {
         let (width, height) = (self.size.0 as usize, self.size.1 as usize);
         match self.chroma {
-            Chroma::Full => (width, height),
+            Chroma::Full | Chroma::FullAlpha => (width, height),
+            Chroma::Mono => (0, 0),
             Chroma::Quarter => (width.div_ceil(2), height.div_ceil(2)),
         }
     }
@@ -84,21 +117,50 @@ impl Head {
     ///
     /// # Errors
     /// When it is cut off, or something else than a frame follows.
-    pub fn read_frame(&self, input: &mut impl BufRead) -> Result<Option<RgbImage>> {
-        let Some(line) = line(input)? else { return Ok(None) };
-        ensure!(line == "FRAME" || line.starts_with("FRAME "), "found `{line}` in the pipe, expected `FRAME`");
+    pub fn read_frame(&self, input: &mut impl BufRead) -> Result<Option<Frame>> {
+        ensure!(self.chroma != Chroma::Mono, "frames of kind `Cmono` have no colours");
+        let Some(planes) = self.read_planes(input)? else { return Ok(None) };
         let (width, height) = self.size;
         let (columns, rows) = self.chroma_size();
         let luma = width as usize * height as usize;
-        let mut planes = vec![0; luma + 2 * columns * rows];
+        let (step, range) = (if self.chroma == Chroma::Quarter { 2 } else { 1 }, self.range());
+        let mut bytes = vec![0; 3 * luma];
+        bytes.par_chunks_exact_mut(3 * width as usize).enumerate().for_each(|(y, row)| {
+            for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+                let place = luma + y / step * columns + x / step;
+                let yuv = [planes[y * width as usize + x], planes[place], planes[place + columns * rows]];
+                pixel.copy_from_slice(&rgb(yuv, range));
+            }
+        });
+        let pixels = RgbImage::from_raw(width, height, bytes).expect("three bytes a pixel");
+        let alpha = || GrayImage::from_raw(width, height, planes[3 * luma..].to_vec()).expect("a byte a pixel");
+        Ok(Some(Frame { pixels, depth: (self.chroma == Chroma::FullAlpha).then(alpha) }))
+    }
+
+    /// Reads a frame of a stream of depth: what is brighter is deeper. `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Head::read_frame`].
+    pub fn read_depth(&self, input: &mut impl BufRead) -> Result<Option<GrayImage>> {
+        let Some(mut planes) = self.read_planes(input)? else { return Ok(None) };
+        let (width, height) = self.size;
+        planes.truncate(width as usize * height as usize);
+        if self.chroma != Chroma::Mono {
+            planes.iter_mut().for_each(|luma| *luma = rgb([*luma, 128, 128], self.range())[0]);
+        }
+        Ok(Some(GrayImage::from_raw(width, height, planes).expect("a byte a pixel")))
+    }
+
+    /// The bytes of a frame, plane after plane.
+    fn read_planes(&self, input: &mut impl BufRead) -> Result<Option<Vec<u8>>> {
+        let Some(line) = line(input)? else { return Ok(None) };
+        ensure!(line == "FRAME" || line.starts_with("FRAME "), "found `{line}` in the pipe, expected `FRAME`");
+        let (columns, rows) = self.chroma_size();
+        let luma = self.size.0 as usize * self.size.1 as usize;
+        let alpha = if self.chroma == Chroma::FullAlpha { luma } else { 0 };
+        let mut planes = vec![0; luma + 2 * columns * rows + alpha];
         input.read_exact(&mut planes).context("the last frame is cut off")?;
-        let step = if self.chroma == Chroma::Full { 1 } else { 2 };
-        let pixel = |x: u32, y: u32| {
-            let (x, y) = (x as usize, y as usize);
-            let place = luma + y / step * columns + x / step;
-            rgb([planes[y * width as usize + x], planes[place], planes[place + columns * rows]])
-        };
-        Ok(Some(RgbImage::from_fn(width, height, pixel)))
+        Ok(Some(planes))
     }
 
     /// Writes a frame.
@@ -108,13 +170,16 @@ impl Head {
     pub fn write_frame(&self, frame: &RgbImage, output: &mut impl Write) -> Result<()> {
         ensure!(frame.dimensions() == self.size, "a frame of {:?} in a stream of {:?}", frame.dimensions(), self.size);
         let (columns, rows) = self.chroma_size();
-        let converted: Vec<[f32; 3]> = frame.pixels().map(yuv).collect();
+        let range = self.range();
+        let (pixels, _) = frame.as_raw().as_chunks();
+        let converted: Vec<[f32; 3]> = pixels.par_iter().map(|pixel| yuv(*pixel, range)).collect();
         let width = self.size.0 as usize;
         let mut bytes: Vec<u8> = converted.iter().map(|yuv| byte(yuv[0])).collect();
         for channel in [1, 2] {
-            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
-                bytes.push(byte(self.chroma_at(&converted, (row, column), (channel, width))));
-            }
+            let chroma = (0..rows * columns)
+                .into_par_iter()
+                .map(|index| byte(self.chroma_at(&converted, (index / columns, index % columns), (channel, width))));
+            bytes.par_extend(chroma);
         }
         output.write_all(b"FRAME\n")?;
         Ok(output.write_all(&bytes)?)
@@ -136,6 +201,8 @@ impl Head {
 fn chroma_of(kind: &str) -> Result<Chroma> {
     match kind {
         "444" => Ok(Chroma::Full),
+        "444alpha" => Ok(Chroma::FullAlpha),
+        "mono" => Ok(Chroma::Mono),
         "420" | "420jpeg" | "420mpeg2" | "420paldv" => Ok(Chroma::Quarter),
         _ => {
             bail!("frames of kind `C{kind}` are not known; convert them to 8 bits, 4:2:0 or 4:4:4 (`-pix_fmt yuv420p`)")
@@ -160,18 +227,30 @@ fn line(input: &mut impl BufRead) -> Result<Option<String>> {
     }
 }
 
-/// ITU-R BT.601, section 2.5: luma from 16 to 235, chroma from 16 to 240.
-fn rgb([y, u, v]: [u8; 3]) -> Rgb<u8> {
-    let y = (f32::from(y) - 16.0) * (255.0 / 219.0);
-    let (u, v) = ((f32::from(u) - 128.0) * (255.0 / 224.0), (f32::from(v) - 128.0) * (255.0 / 224.0));
-    Rgb([byte(y + 1.402 * v), byte(y - 0.344_136 * u - 0.714_136 * v), byte(y + 1.772 * u)])
+/// ITU-R BT.601, section 2.5: luma from 16 to 235, chroma from 16 to 240; or the full range, as JFIF has it.
+fn rgb([y, u, v]: [u8; 3], range: Range) -> [u8; 3] {
+    let (black, of_luma, of_chroma) = range.scales();
+    let y = (f32::from(y) - black) * (255.0 / of_luma);
+    let (u, v) = ((f32::from(u) - 128.0) * (255.0 / of_chroma), (f32::from(v) - 128.0) * (255.0 / of_chroma));
+    [byte(y + 1.402 * v), byte(y - 0.344_136 * u - 0.714_136 * v), byte(y + 1.772 * u)]
 }
 
-fn yuv(pixel: &Rgb<u8>) -> [f32; 3] {
-    let [r, g, b] = pixel.0.map(f32::from);
+fn yuv(pixel: [u8; 3], range: Range) -> [f32; 3] {
+    let (black, of_luma, of_chroma) = range.scales();
+    let [r, g, b] = pixel.map(f32::from);
     let y = 0.299 * r + 0.587 * g + 0.114 * b;
     let (u, v) = ((b - y) / 1.772, (r - y) / 1.402);
-    [16.0 + y * (219.0 / 255.0), 128.0 + u * (224.0 / 255.0), 128.0 + v * (224.0 / 255.0)]
+    [black + y * (of_luma / 255.0), 128.0 + u * (of_chroma / 255.0), 128.0 + v * (of_chroma / 255.0)]
+}
+
+impl Range {
+    /// Luma of black, and the widths of luma and chroma.
+    fn scales(self) -> (f32, f32, f32) {
+        match self {
+            Range::Limited => (16.0, 219.0, 224.0),
+            Range::Full => (0.0, 255.0, 255.0),
+        }
+    }
 }
 
 fn byte(x: f32) -> u8 {
@@ -181,6 +260,7 @@ fn byte(x: f32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::Rgb;
 
     fn head(chroma: Chroma) -> Head {
         Head { size: (5, 3), chroma, rest: " F30000:1001 Ip A1:1".to_owned() }
@@ -198,7 +278,8 @@ mod tests {
             assert_eq!(Head::read(&mut input).unwrap(), head);
             for _ in 0..2 {
                 let read = head.read_frame(&mut input).unwrap().unwrap();
-                let off = read.iter().zip(frame.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+                assert!(read.depth.is_none());
+                let off = read.pixels.iter().zip(frame.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
                 assert!(off <= 2, "{off}");
             }
             assert!(head.read_frame(&mut input).unwrap().is_none());
@@ -206,8 +287,43 @@ mod tests {
     }
 
     #[test]
+    fn frames_of_the_full_range_say_so_in_their_head() {
+        let head = Head { rest: " XCOLORRANGE=FULL".to_owned(), ..head(Chroma::Full) };
+        let (mut stream, frame) =
+            (Vec::new(), RgbImage::from_fn(5, 3, |x, y| Rgb([(x * 60) as u8, 255, (y * 9) as u8])));
+        head.write_frame(&frame, &mut stream).unwrap();
+        let read = head.read_frame(&mut stream.as_slice()).unwrap().unwrap();
+        assert!(read.pixels.iter().zip(frame.iter()).all(|(a, b)| a.abs_diff(*b) <= 2));
+        assert_eq!(yuv([255; 3], Range::Full).map(byte), [255, 128, 128]);
+        assert_eq!(yuv([0; 3], Range::Full).map(byte), [0, 128, 128]);
+    }
+
+    #[test]
+    fn the_fourth_plane_is_depth() {
+        let head = head(Chroma::FullAlpha);
+        let depth: Vec<u8> = (0..15).map(|index| index * 17).collect();
+        let stream = [&b"FRAME\n"[..], &[128; 45], &depth].concat();
+        let frame = head.read_frame(&mut stream.as_slice()).unwrap().unwrap();
+        assert_eq!(frame.depth.unwrap().into_raw(), depth);
+        assert_eq!(head.of_results().chroma, Chroma::Full);
+    }
+
+    #[test]
+    fn streams_of_depth_have_one_plane_or_a_luma_of_which_black_is_16() {
+        let check = |chroma, bytes: &[u8], expected: [u8; 2]| {
+            let head = Head { size: (2, 1), chroma, rest: String::new() };
+            let stream = [&b"FRAME\n"[..], bytes].concat();
+            assert_eq!(head.read_depth(&mut stream.as_slice()).unwrap().unwrap().into_raw(), expected);
+        };
+        check(Chroma::Mono, &[0, 200], [0, 200]);
+        check(Chroma::Full, &[16, 235, 128, 128, 128, 128], [0, 255]);
+        check(Chroma::Quarter, &[16, 235, 9, 9], [0, 255]);
+        assert!(head(Chroma::Mono).read_frame(&mut &b"FRAME\n"[..]).is_err());
+    }
+
+    #[test]
     fn black_white_and_primaries_have_their_published_codes() {
-        let check = |pixel: [u8; 3], expected: [u8; 3]| assert_eq!(yuv(&Rgb(pixel)).map(byte), expected);
+        let check = |pixel: [u8; 3], expected: [u8; 3]| assert_eq!(yuv(pixel, Range::Limited).map(byte), expected);
         check([0, 0, 0], [16, 128, 128]);
         check([255, 255, 255], [235, 128, 128]);
         check([255, 0, 0], [81, 90, 240]);

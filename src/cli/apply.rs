@@ -1,9 +1,11 @@
 //! `toonify apply`
 
-use std::io::{BufReader, BufWriter};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use toonify_align::{ColourMatch, Feather};
 
@@ -14,6 +16,7 @@ use crate::apply::{self, Applied, ApplyPlan, FacesPlan, Scope, Translator, strea
 use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::{Misuse, OutputArgs};
 use crate::dataset::video::is_video_name;
+use crate::events::Sink;
 use crate::photo::{MaskKind, PastePlan};
 
 const EXAMPLES: &str = "\
@@ -47,6 +50,10 @@ pub(crate) struct ApplyArgs {
     /// Make larger pictures smaller first, to this on their longer side
     #[arg(long, value_name = "PX")]
     max_size: Option<u32>,
+    /// Depth for a student trained with it: pictures of the same names, a video, or a file of raw frames [default: the
+    /// alpha channel]
+    #[arg(long, value_name = "PATH")]
+    depth: Option<PathBuf>,
     /// dlib's 68-point landmark model, for --faces
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -77,7 +84,7 @@ impl ApplyArgs {
                 smoothing: self.smoothing,
             }),
         };
-        Ok(ApplyPlan { student: self.student.clone(), scope })
+        Ok(ApplyPlan { student: self.student.clone(), scope, depth: self.depth.clone() })
     }
 
     pub(crate) fn run(mut self) -> Result<()> {
@@ -90,12 +97,7 @@ impl ApplyArgs {
             return Err(Misuse("raw frames go from a pipe to a pipe: give - for both".to_owned()).into());
         }
         if input == pipe {
-            let mut translator = Translator::open(&plan)?;
-            let mut frames = BufReader::new(std::io::stdin().lock());
-            let mut results = BufWriter::new(std::io::stdout().lock());
-            // Standard output carries the frames; what there is to say goes to standard error.
-            stream::run(&mut translator, (&mut frames, &mut results), None, (&stop, &mut sink))?;
-            return Ok(());
+            return piped(&plan, (&stop, &mut sink));
         }
         let outcome = if is_video_name(&input) {
             let ffmpeg = PathBuf::from("ffmpeg");
@@ -108,6 +110,18 @@ impl ApplyArgs {
         output_args.print(&outcome, [report(&outcome, &output)])?;
         apply::check_complete(&outcome)
     }
+}
+
+/// Standard output carries the frames; what there is to say goes to standard error.
+fn piped(plan: &ApplyPlan, how: (&AtomicBool, &mut dyn Sink)) -> Result<()> {
+    let mut translator = Translator::open(plan)?;
+    let mut frames = BufReader::new(std::io::stdin().lock());
+    let open = |path: &PathBuf| File::open(path).with_context(|| format!("cannot open depth `{}`", path.display()));
+    let mut depth = plan.depth.as_ref().map(open).transpose()?.map(BufReader::new);
+    let depth = depth.as_mut().map(|depth| depth as &mut dyn BufRead);
+    let frames = stream::Frames::open(&mut frames, depth)?;
+    stream::run(&mut translator, (frames, &mut BufWriter::new(std::io::stdout().lock())), None, how)?;
+    Ok(())
 }
 
 fn report(outcome: &Applied, output: &Path) -> String {

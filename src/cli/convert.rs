@@ -17,13 +17,16 @@ Examples:
 
   # For the encoders and editors of the rosinality family; for rendering alone, in half the space
   toonify convert network-snapshot-000040.pkl toon.pt
-  toonify convert --ema-only --half toon.pt toon.safetensors";
+  toonify convert --ema-only --half toon.pt toon.safetensors
+
+  # A student in half the space
+  toonify convert --half student/student.safetensors student.safetensors";
 
 /// Arguments of `toonify convert`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ConvertArgs {
-    /// Checkpoint of any kind
+    /// Checkpoint of any kind, or a student
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// File to write: .safetensors (toonify) or .pt (rosinality)

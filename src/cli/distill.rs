@@ -53,6 +53,9 @@ pub(crate) struct DistillArgs {
     /// Images a step
     #[arg(long, value_name = "N", default_value_t = 4)]
     batch: u64,
+    /// Width of the discriminator; 64 as published takes three times as long
+    #[arg(long, value_name = "CHANNELS", default_value_t = 32)]
+    judge_width: usize,
     /// Learning rate
     #[arg(long, value_name = "RATE", default_value_t = 2e-4)]
     lr: f64,
@@ -69,11 +72,14 @@ pub(crate) struct DistillArgs {
     #[arg(long, value_name = "FACTOR", default_value_t = 0.0)]
     shift: f64,
     /// Weights of SqueezeNet, for a perceptual loss
-    #[arg(long, value_name = "FILE", requires = "lpips")]
+    #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Linear weights of LPIPS for them
+    /// Linear weights of LPIPS that belong to them [default: all channels count the same]
     #[arg(long, value_name = "FILE", requires = "weights")]
     lpips: Option<PathBuf>,
+    /// Factor of the perceptual loss
+    #[arg(long, value_name = "FACTOR", default_value_t = LossWeights::PUBLISHED.perceptual, requires = "weights")]
+    perceptual: f64,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -111,7 +117,12 @@ impl DistillArgs {
             BlocksArg::Plain => BlockKind::Plain,
             BlocksArg::Separable => BlockKind::Separable,
         };
-        let losses = LossWeights { identity: self.identity, shift: self.shift, ..LossWeights::PUBLISHED };
+        let losses = LossWeights {
+            identity: self.identity,
+            shift: self.shift,
+            perceptual: self.perceptual,
+            ..LossWeights::PUBLISHED
+        };
         Ok(DistillPlan {
             pairs: self.pairs,
             photos: self.photos,
@@ -121,6 +132,7 @@ impl DistillArgs {
                 size_px: self.size,
                 batch_size: self.batch,
                 learning_rate: self.lr,
+                judge_width: self.judge_width,
                 seed: self.seed,
                 losses,
                 augment: match self.augment {

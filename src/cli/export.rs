@@ -9,7 +9,7 @@ use toonify_networks::latent::Truncation;
 use toonify_networks::onnx::{Size, Storage};
 
 use crate::cli::OutputArgs;
-use crate::export::{self, ExportPlan, Exported, Part};
+use crate::export::{self, Comparison, ExportPlan, Exported, Part};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,9 +98,13 @@ fn report(outcome: &Exported) -> Vec<String> {
         format!("  {:.2} MB, opset {}, {} operations", outcome.bytes as f64 / 1e6, outcome.opset, outcome.nodes),
         format!("  operators: {}", outcome.operators.join(", ")),
     ];
-    if let Some(comparison) = &outcome.comparison {
-        let (runtime, largest, mean) = (comparison.runtime, comparison.largest, comparison.mean);
-        lines.push(format!("  run in {runtime}: off by at most {largest:.1e}, {mean:.1e} on average"));
+    for Comparison { runtime, largest, mean, tolerance } in &outcome.comparisons {
+        lines.push(format!(
+            "  run in {runtime}: off by at most {largest:.1e} ({tolerance:.0e} allowed), {mean:.1e} on average"
+        ));
+    }
+    if outcome.comparisons.is_empty() {
+        lines.push(format!("  {}", export::NOT_RUN));
     }
     lines
 }

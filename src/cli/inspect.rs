@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use toonify_networks::pix2pix::BlockKind;
 use toonify_networks::stylegan2::{Channels, DiscriminatorConfig, GeneratorConfig, Resolution};
 
 use crate::cli::{OutputArgs, print_lines};
-use crate::inspect::{self, Inspection, TensorShape};
+use crate::inspect::{self, Inspected, Inspection, StudentInspection, TensorShape};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,7 +23,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InspectArgs {
-    /// Checkpoint file (.pkl, .pt or .safetensors)
+    /// Checkpoint file (.pkl, .pt or .safetensors), or a student
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// List every tensor
@@ -35,12 +36,16 @@ pub(crate) struct InspectArgs {
 impl InspectArgs {
     pub(crate) fn run(self) -> Result<()> {
         let found = inspect::run(&self.file)?;
-        self.output.print(&found, summary(&found))?;
-        if self.layers && !self.output.json {
-            print_lines(layers("G_ema", &found.generator.tensors))?;
-            if let Some(discriminator) = &found.discriminator {
-                print_lines(layers("D", &discriminator.tensors))?;
+        let (summary, networks) = match &found {
+            Inspected::Checkpoint(found) => {
+                let discriminator = found.discriminator.iter().map(|network| ("D", &network.tensors));
+                (summary(found), [("G_ema", &found.generator.tensors)].into_iter().chain(discriminator).collect())
             }
+            Inspected::Student(found) => (student(found), vec![("S", &found.generator.tensors)]),
+        };
+        self.output.print(&found, summary)?;
+        if self.layers && !self.output.json {
+            networks.iter().try_for_each(|(name, tensors)| print_lines(layers(name, tensors)))?;
         }
         Ok(())
     }
@@ -64,6 +69,26 @@ fn summary(found: &Inspection) -> Vec<String> {
         }
     }
     lines.extend(provenance(found));
+    lines
+}
+
+fn student(found: &StudentInspection) -> Vec<String> {
+    let config = &found.generator.config;
+    let preset = found.preset.map_or("of a size of its own".to_owned(), |preset| preset.to_string());
+    let blocks = match config.block {
+        BlockKind::Plain => "plain blocks",
+        BlockKind::Separable => "separable blocks",
+    };
+    let inputs = if config.img_channels > 3 { "RGB and depth" } else { "RGB" };
+    let cost = format!("{:.2} G multiply-adds at 256 px", found.multiply_adds_256 as f64 / 1e9);
+    let px = found.history.resolution_px.map_or("images of unknown size".to_owned(), |px| format!("{px} px"));
+    let mut lines = vec![
+        format!("{}: a student, {}", found.file.display(), size(found.bytes)),
+        line("network", format!("{preset}, {blocks}, {inputs}")),
+        line("", format!("{} parameters, {cost}", grouped(found.generator.parameters))),
+        line("trained", format!("on {px}, {:.1} kimg", found.history.kimg)),
+    ];
+    lines.extend(found.history.notes.iter().map(|note| line("note", note.clone())));
     lines
 }
 

@@ -4,6 +4,7 @@ mod align;
 mod apply;
 mod bench;
 mod blend;
+mod compare;
 mod convert;
 mod dataset;
 mod demo;
@@ -12,6 +13,7 @@ mod encoder;
 mod export;
 mod eyes;
 mod faces;
+mod flicker;
 mod generate;
 mod grid;
 mod inspect;
@@ -90,6 +92,10 @@ enum Command {
     Distill(distill::DistillArgs),
     /// Translate pictures, videos or raw frames with a student
     Apply(apply::ApplyArgs),
+    /// Compare a student with its teacher on photos that neither has seen
+    Compare(Box<compare::CompareArgs>),
+    /// Say how much a translated video flickers
+    Flicker(flicker::FlickerArgs),
     /// Write a student or a generator as an ONNX file
     Export(export::ExportArgs),
     /// Make, check, show or divide a training set
@@ -130,6 +136,8 @@ impl Cli {
             Command::Pairs(args) => args.run(),
             Command::Distill(args) => args.run(),
             Command::Apply(args) => args.run(),
+            Command::Compare(args) => args.run(),
+            Command::Flicker(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Dataset(command) => command.run(),
             Command::Report(args) => args.run(),

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use candle_core::Device;
 use image::{DynamicImage, RgbImage};
 use serde::{Deserialize, Serialize};
 use toonify_networks::checkpoint::Precision;
@@ -17,10 +16,10 @@ use super::batches::{batch, squared};
 use super::recipe::Pix2pix;
 use super::{DistillPlan, DistillSettings};
 use crate::events::{Event, Sink};
-use crate::pairs::reader::{Pair, PairSet};
+use crate::pairs::reader::{self, Extra, Pair, PairSet};
 use crate::pixels::{self, Rounding};
 use crate::sheet::Sheet;
-use crate::store::photo::Photo;
+use crate::store::photo::{self, Photo};
 use crate::store::{picture, student, tensors};
 use crate::train::fit::{Flow, Log, Progress, Watch};
 
@@ -48,7 +47,7 @@ pub(super) struct Keeper<'a> {
     /// Pairs that the student does not see, and their number in the set.
     unseen: Vec<Pair>,
     /// Real photos that it does not see either.
-    photos: Vec<RgbImage>,
+    photos: Vec<Pair>,
     saved: Option<Progress>,
 }
 
@@ -61,7 +60,8 @@ impl<'a> Keeper<'a> {
         let count = HELD_OUT.min(set.len() / HELD_OUT_PART);
         let side = plan.settings.size_px;
         let unseen = (set.len() - count..set.len()).map(|index| Ok(squared(set.get(index)?, side, (0.5, 0.5))));
-        let photo = |path: &PathBuf| Ok(pixels::square(&Photo::read(path)?.pixels, side));
+        let extra = if plan.student.img_channels > 3 { Extra::Depth } else { Extra::None };
+        let photo = |path: &PathBuf| Ok(squared(unpaired(path, extra)?, side, (0.5, 0.5)));
         Ok(Keeper {
             unseen: unseen.collect::<Result<_>>()?,
             photos: plan.photos.iter().map(photo).collect::<Result<_>>()?,
@@ -135,17 +135,13 @@ impl<'a> Keeper<'a> {
     fn translated(&self, recipe: &Pix2pix) -> Result<(Vec<RgbImage>, Option<f64>)> {
         let mut swift = Swift::new(recipe.config(), recipe.average())?;
         let (mut pictures, mut sum) = (Vec::new(), 0.0);
-        for pair in &self.unseen {
+        for (index, pair) in self.unseen.iter().chain(&self.photos).enumerate() {
             let batch = batch(std::slice::from_ref(pair))?;
             let made = swift.forward(&batch.photo)?;
-            sum += f64::from((&made - &batch.picture)?.abs()?.mean_all()?.to_scalar::<f32>()?);
-            pictures.extend(pixels::to_rgb(&made, Rounding::Grid)?);
-        }
-        if recipe.config().img_channels == 3 {
-            for photo in &self.photos {
-                let made = swift.forward(&pixels::from_rgb(std::slice::from_ref(photo), &Device::Cpu)?)?;
-                pictures.extend(pixels::to_rgb(&made, Rounding::Grid)?);
+            if index < self.unseen.len() {
+                sum += f64::from((&made - &batch.picture)?.abs()?.mean_all()?.to_scalar::<f32>()?);
             }
+            pictures.extend(pixels::to_rgb(&made, Rounding::Grid)?);
         }
         let mean = (!self.unseen.is_empty()).then(|| sum / self.unseen.len() as f64);
         Ok((pictures, mean))
@@ -157,11 +153,9 @@ impl<'a> Keeper<'a> {
         if students.is_empty() {
             return Ok(mean);
         }
-        let photos = self.unseen.iter().map(|pair| &pair.a).chain(&self.photos);
-        let blank = RgbImage::from_pixel(self.plan.settings.size_px, self.plan.settings.size_px, crate::sheet::PAPER);
-        let teachers = self.unseen.iter().map(|pair| &pair.b).chain(self.photos.iter().map(|_| &blank));
+        let shown = || self.unseen.iter().chain(&self.photos);
         let columns = students.len();
-        let cells = photos.take(columns).chain(teachers.take(columns)).chain(&students);
+        let cells = shown().map(|pair| &pair.a).chain(shown().map(|pair| &pair.b)).chain(&students);
         let cells: Vec<DynamicImage> = cells.map(|image| DynamicImage::from(image.clone())).collect();
         let sheet = Sheet {
             title: format!("{:.1} kimg", at.kimg()),
@@ -191,6 +185,20 @@ impl<'a> Keeper<'a> {
             .and_then(|file| file.write_all(bytes.as_bytes()))
             .with_context(|| format!("cannot write `{}`", path.display()))
     }
+}
+
+/// A photo of which no teacher has made anything.
+fn unpaired(path: &Path, extra: Extra) -> Result<Pair> {
+    let (a, depth) = match extra {
+        Extra::None => (Photo::read(path)?.pixels, None),
+        Extra::Depth => {
+            let both = reader::with_depth(photo::read(path)?, None);
+            let (a, depth) = both.with_context(|| format!("cannot use `{}`", path.display()))?;
+            (a, Some(depth))
+        }
+    };
+    let b = RgbImage::from_pixel(a.width(), a.height(), crate::sheet::PAPER);
+    Ok(Pair { a, depth, b })
 }
 
 impl Watch<Pix2pix> for Keeper<'_> {

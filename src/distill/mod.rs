@@ -57,6 +57,8 @@ pub struct DistillSettings {
     pub batch_size: u64,
     /// Learning rate of both networks.
     pub learning_rate: f64,
+    /// Channels after the discriminator's first layer.
+    pub judge_width: usize,
     /// Where everything random begins.
     pub seed: u32,
     /// Factors of the losses.

@@ -121,7 +121,7 @@ impl Pix2pix {
     /// When the configuration is impossible.
     pub fn new(config: &StudentConfig, settings: &DistillSettings) -> Result<Pix2pix> {
         let mut rng = RandomState::new(settings.seed);
-        let patch = PatchConfig::published(config.img_channels + 3);
+        let patch = PatchConfig { width: settings.judge_width, ..PatchConfig::published(config.img_channels + 3) };
         let student = Weights::<StudentLayer>::random(config, &mut rng)?;
         let judge = Weights::<PatchLayer>::random(&patch, &mut rng)?;
         let average =

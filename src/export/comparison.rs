@@ -1,4 +1,4 @@
-//! Runs an exported file in tract and compares it with our own network.
+//! Compares what other runtimes make of an exported file with our own network.
 
 use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
@@ -7,7 +7,6 @@ use toonify_networks::onnx::{Size, Storage};
 use toonify_networks::pix2pix::Swift;
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{Generator, Noise};
-use toonify_verify::Input;
 
 use super::{Comparison, ExportPlan, Model, Part};
 
@@ -17,22 +16,53 @@ const TRIAL_PX: usize = 64;
 const SINGLE: f32 = 1e-3;
 const HALF: f32 = 5e-2;
 
-pub(super) fn compare(model: &Model, plan: &ExportPlan, file: &[u8]) -> Result<Option<Comparison>> {
+/// Runs the file in every runtime at hand.
+///
+/// # Errors
+/// When a runtime cannot run the file, or gives something else than our own network.
+pub(super) fn compare(model: &Model, plan: &ExportPlan, file: &[u8]) -> Result<Vec<Comparison>> {
     let (inputs, expected) = trial(model, plan.part)?;
-    let inputs = inputs
-        .iter()
-        .map(|tensor| Ok(Input { shape: tensor.dims().to_vec(), numbers: tensor.flatten_all()?.to_vec1::<f32>()? }));
-    let found = toonify_verify::run(file, &inputs.collect::<Result<Vec<_>>>()?)?;
     let expected = expected.flatten_all()?.to_vec1::<f32>()?;
-    ensure!(found.len() == expected.len(), "the file gives {} numbers, expected {}", found.len(), expected.len());
-    let differences = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs());
-    let (largest, sum) = differences.fold((0f32, 0f32), |(largest, sum), next| (largest.max(next), sum + next));
     let tolerance = match plan.storage {
         Storage::Single => SINGLE,
         Storage::Half => HALF,
     };
-    ensure!(largest <= tolerance, "the file's result is off by {largest}, at most {tolerance} is expected");
-    Ok(Some(Comparison { runtime: "tract", largest, mean: sum / expected.len() as f32, tolerance }))
+    let mut comparisons = Vec::new();
+    for run in RUNTIMES {
+        if let Some(Ran { runtime, output }) = run(file, &inputs)? {
+            let comparison = compared(runtime, (&output, &expected), tolerance)?;
+            comparisons.push(comparison);
+        }
+    }
+    Ok(comparisons)
+}
+
+/// What a runtime made of a file.
+pub(super) struct Ran {
+    /// Its name and version.
+    pub runtime: String,
+    /// The numbers of the first output.
+    pub output: Vec<f32>,
+}
+
+/// Runs a file on inputs in the file's order; `None` when the runtime is not installed.
+type Run = fn(&[u8], &[Tensor]) -> Result<Option<Ran>>;
+
+const RUNTIMES: &[Run] = &[
+    super::onnxruntime::run,
+    #[cfg(feature = "verify")]
+    super::tract::run,
+];
+
+fn compared(runtime: String, (found, expected): (&[f32], &[f32]), tolerance: f32) -> Result<Comparison> {
+    let (n_found, n_expected) = (found.len(), expected.len());
+    ensure!(n_found == n_expected, "the file gives {n_found} numbers in {runtime}, expected {n_expected}");
+    let differences = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs());
+    let (largest, sum) = differences.fold((0f32, 0f32), |(largest, sum), next| (largest.max(next), sum + next));
+    // Not-a-number is no small difference either.
+    let agrees = largest <= tolerance && sum.is_finite();
+    ensure!(agrees, "the file's result in {runtime} is off by {largest}, at most {tolerance} is expected");
+    Ok(Comparison { runtime, largest, mean: sum / n_expected as f32, tolerance })
 }
 
 /// Random inputs, and what our own network makes of them.

@@ -89,22 +89,33 @@ impl PairSet {
             }
             Place::Files { a, b, depth } => {
                 let (picture, b_picture) = (photo::read(a)?, photo::read(b)?);
-                let depth = match (self.extra, depth) {
-                    (Extra::None, _) => None,
-                    (Extra::Depth, Some(path)) => Some(photo::read(path)?.to_luma8()),
-                    (Extra::Depth, None) => Some(alpha(&picture).with_context(|| no_depth(a))?),
+                let (a_picture, depth) = match self.extra {
+                    Extra::None => (colours(picture), None),
+                    Extra::Depth => {
+                        let both = with_depth(picture, depth.as_deref());
+                        let (picture, depth) = both.with_context(|| format!("cannot use `{}`", a.display()))?;
+                        (picture, Some(depth))
+                    }
                 };
-                let (size, other) = ((picture.width(), picture.height()), (b_picture.width(), b_picture.height()));
+                let (size, other) = (a_picture.dimensions(), (b_picture.width(), b_picture.height()));
                 let depth_fits = depth.as_ref().is_none_or(|depth| depth.dimensions() == size);
                 ensure!(size == other && depth_fits, "`{}` and its partner differ in size", a.display());
-                Ok(Pair { a: colours(picture), depth, b: b_picture.to_rgb8() })
+                Ok(Pair { a: a_picture, depth, b: b_picture.to_rgb8() })
             }
         }
     }
 }
 
-fn no_depth(path: &Path) -> String {
-    format!("`{}` has no depth: neither an alpha channel nor a file in `{DEPTH}`", path.display())
+/// The colours of a picture, and its depth: the picture in `file`, otherwise the alpha channel.
+///
+/// # Errors
+/// When the file cannot be read, or there is none and no alpha channel either.
+pub fn with_depth(picture: DynamicImage, file: Option<&Path>) -> Result<(RgbImage, GrayImage)> {
+    let depth = match file {
+        Some(path) => photo::read(path)?.to_luma8(),
+        None => alpha(&picture).context("it has no depth: neither an alpha channel nor a picture beside it")?,
+    };
+    Ok((colours(picture), depth))
 }
 
 /// Alpha stands for depth, so it is not laid over the colours.

@@ -173,23 +173,3 @@ fn a_mappings_file_maps_and_truncates_as_the_generator_does() {
         check(&run(graph, &inputs), expected.tensor(), 1e-5);
     }
 }
-
-#[test]
-fn only_the_operators_in_the_documents_are_used() {
-    let document = include_str!("../../docs/export.md");
-    let (config, weights) = generator_of(Architecture::Resnet, 4);
-    let (student, of_student) = student_of(BlockKind::Separable, 4);
-    let graphs = [
-        onnx::student(&student, &of_student, Size::Dynamic, Storage::Half).unwrap(),
-        onnx::synthesis(&config, &weights, Storage::Half).unwrap(),
-        onnx::mapping(&config, &weights, &Truncation::NONE, Storage::Half).unwrap(),
-    ];
-    let mut used = Vec::new();
-    for graph in graphs {
-        used.extend(graph.operators());
-    }
-    for operator in onnx::Operator::ALL {
-        assert!(used.contains(&operator), "{operator:?} is in no file");
-        assert!(document.contains(&format!("| `{operator:?}` |")), "{operator:?} is in no document");
-    }
-}

@@ -41,6 +41,9 @@ pub fn student(config: &StudentConfig, weights: &Weights<StudentLayer>, size: Si
         graph.note(key, value);
     }
     graph.note("size_multiple", MULTIPLE);
+    if config.img_channels > COLOURS {
+        graph.note("extra_channels", "depth behind the colours, from -1 (byte 0) to 1 (byte 255)");
+    }
     note_images(&mut graph);
     Ok(graph)
 }
