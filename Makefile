@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Where rustup puts cargo; not on everybody's PATH.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
-.PHONY: help setup demo test check check-features bench pictures test-runtimes test-onnx fuzz-smoke audit clean
+.PHONY: help setup demo test check check-features bench pictures learning test-runtimes test-onnx fuzz-smoke audit clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,10 @@ bench: setup ## time the operators and the generator
 pictures: setup ## render the pictures of docs/blending.md: BASE= TUNED= CHARACTERS= PHOTOS=
 	cargo build --release
 	TOONIFY=target/release/toonify tools/pictures.sh "$(BASE)" "$(TUNED)" "$(CHARACTERS)" "$(PHOTOS)" docs/pictures
+
+learning: setup ## train on portraits and on characters, and see that it learns (half an hour): PORTRAITS= CHARACTERS= OUT=
+	cargo build --release
+	TOONIFY=target/release/toonify tools/learning.sh "$(PORTRAITS)" "$(CHARACTERS)" "$(or $(OUT),target/learning)"
 
 test-runtimes: setup ## run exported files in tract, whose compilation takes minutes
 	cargo test -p toonify-verify

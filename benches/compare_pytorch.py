@@ -1,11 +1,15 @@
 """Times the work of `toonify bench` in PyTorch and prints both side by side.
 
-    python3 benches/compare_pytorch.py [--toonify target/release/toonify] [--threads 4] [--works generate,project,train]
+    python3 benches/compare_pytorch.py [--toonify target/release/toonify] [--threads 4] [--works generate,start,project,train]
 
 The first run makes a virtual environment beside the build (`target/pytorch`) and installs PyTorch for the CPU into it. Both
 sides run in this one call, one after the other and in turns, each in a process of its own, with random weights and f32.
-PyTorch gets what serves it best: the faster of fused and unfused modulation, and an allocator that keeps its memory. The
-networks below have the shapes of the published ones and were written for this comparison.
+PyTorch gets what serves it best: the fastest of fused modulation, unfused modulation and unfused modulation with channels
+last, and an allocator that keeps its memory. The networks below have the shapes of the published ones and were written for
+this comparison.
+
+`start` is a whole process that renders one image from a checkpoint of 100 MB, which PyTorch writes on the spot and both
+sides read; their images differ by one level of 255 at most.
 """
 
 import argparse
@@ -13,9 +17,12 @@ import json
 import math
 import os
 import pathlib
+import struct
 import subprocess
 import sys
+import tempfile
 import time
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / "target" / "pytorch"
@@ -30,9 +37,22 @@ WORKS = [
     ("generate", 1, "all", 4.0),
     ("generate", 8, "all", 3.5),
     ("generate", 1, 1, 3.3),
-    ("train", 8, "all", 2.5),
+    ("start", 1, "all", 10.0),
     ("project", 1, "all", 3.0),
+    ("train", 8, "all", 2.5),
 ]
+# Ways of computing the same; training in channels last was slower than either of the others.
+KINDS = {"train": ("fused", "unfused"), "start": ("fused",)}
+ALL_KINDS = ("fused", "unfused", "channels last")
+# The training steps that are timed, and how many of 16 are of their kind: with both lazy regularisers, with one, without.
+TRAINING_STEPS = ((0, 1), (4, 3), (1, 12))
+# After so long no further call of the same work begins.
+ENOUGH_SECONDS = 10.0
+LIMITED = {
+    "widest": {},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "portable": {},
+}
 
 
 def networks():
@@ -215,26 +235,28 @@ def networks():
     return torch, F, Generator, Discriminator, Vgg16
 
 
-def call_for(work, batch, fused):
-    """A function that does the work once, and how many steps that is."""
+def call_for(work, batch, kind):
+    """A function that takes the step of a number."""
     torch, F, Generator, Discriminator, Vgg16 = networks()
     torch.manual_seed(0)
+    fused = kind == "fused"
+    layout = torch.channels_last if kind == "channels last" else torch.contiguous_format
     if work == "generate":
-        generator = Generator(256, 8, fused).eval().requires_grad_(False)
+        generator = Generator(256, 8, fused).eval().requires_grad_(False).to(memory_format=layout)
         ws = generator.map(torch.randn(batch, 512))[:, None].expand(-1, generator.num_ws, -1)
 
-        def generate():
-            with torch.no_grad():
+        def generate(_number):
+            with torch.inference_mode():
                 generator(ws)
 
-        return generate, 1
+        return generate
     if work == "project":
-        return projection(torch, Generator, Vgg16, fused), 1
-    return training(torch, F, Generator, Discriminator, batch, fused), 16
+        return projection(torch, Generator, Vgg16, fused, layout)
+    return training(torch, F, Generator, Discriminator, batch, fused)
 
 
-def projection(torch, Generator, Vgg16, fused):
-    generator, eyes = (net.eval().requires_grad_(False) for net in (Generator(256, 8, fused), Vgg16()))
+def projection(torch, Generator, Vgg16, fused, layout):
+    generator, eyes = (net.eval().requires_grad_(False).to(memory_format=layout) for net in (Generator(256, 8, fused), Vgg16()))
     w = torch.zeros(1, 1, 512, requires_grad=True)
     noise = [torch.randn(1, 1, *layer.noise.shape, requires_grad=True) for layer in generator.layers]
     optimiser = torch.optim.Adam([w] + noise, lr=0.1)
@@ -250,7 +272,7 @@ def projection(torch, Generator, Vgg16, fused):
                 return total
             image = torch.nn.functional.avg_pool2d(image, 2)
 
-    def step():
+    def step(_number):
         ws = (w + torch.randn_like(w) * 0.1).expand(-1, generator.num_ws, -1)
         loss = (eyes(generator(ws, noise)) - target).square().sum()
         loss = loss + 1e5 * sum(structure(image) for image in noise)
@@ -266,7 +288,7 @@ def projection(torch, Generator, Vgg16, fused):
 
 
 def training(torch, F, Generator, Discriminator, batch, fused):
-    """16 steps: generator each time, path length each 4th, discriminator each time, R1 each 16th, moving average."""
+    """A step: generator each time, path length each 4th, discriminator each time, R1 each 16th, moving average."""
     generator, judge, average = Generator(64, 2, fused), Discriminator(64), Generator(64, 2, fused)
     options = dict(lr=0.0025, betas=(0.0, 0.99), eps=1e-8)
     players = [(net, torch.optim.Adam(net.parameters(), **options)) for net in (generator, judge)]
@@ -309,34 +331,97 @@ def training(torch, F, Generator, Discriminator, batch, fused):
         (gradient,) = torch.autograd.grad(judge(image).sum(), image, create_graph=True)
         return gradient.square().sum((1, 2, 3)).mean() * 0.5 * 16
 
-    def sixteen_steps():
-        for step in range(16):
-            learn(0, lambda: F.softplus(-judge(fakes(batch)[0])).mean())
-            if step % 4 == 0:
-                learn(0, path_length)
-            learn(1, judged)
-            if step % 16 == 0:
-                learn(1, r1)
-            with torch.no_grad():
-                for to, now in zip(average.parameters(), generator.parameters()):
-                    to.lerp_(now, 0.01)
+    def take(step):
+        learn(0, lambda: F.softplus(-judge(fakes(batch)[0])).mean())
+        if step % 4 == 0:
+            learn(0, path_length)
+        learn(1, judged)
+        if step % 16 == 0:
+            learn(1, r1)
+        with torch.no_grad():
+            for to, now in zip(average.parameters(), generator.parameters()):
+                to.lerp_(now, 0.01)
 
-    return sixteen_steps
+    return take
 
 
-def measure(work, batch, threads, fused, repetitions):
-    """Seconds of the fastest step."""
+def measure(work, batch, threads, kind, repetitions):
+    """Seconds of the fastest call; in training, of the mean step."""
     import torch
 
     torch.set_num_threads(threads)
-    call, steps = call_for(work, batch, fused)
-    call()
-    best = math.inf
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-    return best / steps
+    take = call_for(work, batch, kind)
+    steps = TRAINING_STEPS if work == "train" else ((0, 1),)
+    for number, _ in steps:
+        take(number)
+    times, begin = [], time.perf_counter()
+    while not times or (len(times) < repetitions and time.perf_counter() - begin < ENOUGH_SECONDS):
+        total = 0.0
+        for number, count in steps:
+            start = time.perf_counter()
+            take(number)
+            total += count * (time.perf_counter() - start)
+        times.append(total / sum(count for _, count in steps))
+    return min(times)
+
+
+def names_of_tensors(generator):
+    """The generator's tensors by the names of rosinality's stylegan2-pytorch, which both sides read."""
+    tensors = {"input.input": generator.constant[None]}
+    for index, layer in enumerate(generator.mapping):
+        tensors[f"style.{index + 1}.weight"], tensors[f"style.{index + 1}.bias"] = layer.weight, layer.bias
+
+    def styled(name, layer, bias):
+        tensors[f"{name}.conv.weight"] = layer.weight[None]
+        tensors[f"{name}.conv.modulation.weight"] = layer.affine.weight
+        tensors[f"{name}.conv.modulation.bias"] = layer.affine.bias
+        tensors[f"{name}.{bias}"] = layer.bias
+
+    for index, layer in enumerate(generator.layers):
+        name = f"convs.{index - 1}" if index else "conv1"
+        styled(name, layer, "activate.bias")
+        tensors[f"{name}.noise.weight"] = layer.strength[None]
+        tensors[f"noises.noise_{index}"] = layer.noise[None, None]
+    for index, layer in enumerate(generator.colours):
+        name = f"to_rgbs.{index - 1}" if index else "to_rgb1"
+        styled(name, layer, "bias")
+        tensors[f"{name}.bias"] = layer.bias.reshape(1, 3, 1, 1)
+    return tensors
+
+
+def write_checkpoint(path):
+    torch, _, Generator, *_ = networks()
+    torch.manual_seed(0)
+    tensors = {name: tensor.detach().contiguous() for name, tensor in names_of_tensors(Generator(256, 8, True)).items()}
+    torch.save({"g_ema": tensors, "latent_avg": torch.zeros(512)}, path)
+
+
+def start(checkpoint, image):
+    """What `toonify generate --seeds 0` does, as a whole program."""
+    torch, _, Generator, *_ = networks()
+    import numpy
+
+    torch.nn.init.normal_ = torch.randn = lambda *shape: torch.empty(*shape)  # no time for weights that are read anyway
+    generator = Generator(256, 8, True).eval().requires_grad_(False)
+    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["g_ema"]
+    with torch.inference_mode():
+        for name, tensor in names_of_tensors(generator).items():
+            tensor.copy_(stored[name])
+        z = torch.from_numpy(numpy.random.RandomState(0).randn(1, 512)).float()
+        ws = generator.map(z)[:, None].expand(-1, generator.num_ws, -1)
+        pixels = (generator(ws)[0].permute(1, 2, 0) * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+    write_png(image, pixels.numpy().tobytes(), 256)
+
+
+def write_png(path, pixels, side):
+    """RGB pixels, row by row, as a PNG."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + pixels[row * side * 3:(row + 1) * side * 3] for row in range(side))
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 6)) + chunk(b"IEND", b"")
+    pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + data)
 
 
 def python_with_torch():
@@ -355,6 +440,11 @@ def run(command, environment):
     return json.loads(done.stdout)
 
 
+def environment_of_pytorch(options, threads):
+    limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    return {**limits, **LIMITED[options.instructions], **({} if options.default_allocator else KEPT_MEMORY)}
+
+
 def seconds_of_toonify(options, work, batch, threads):
     command = [options.toonify, "bench", work, "--json", "--quiet", "--repetitions", options.repetitions]
     command += ["--instructions", options.instructions] + ([] if work == "project" else ["--batch", batch])
@@ -363,15 +453,42 @@ def seconds_of_toonify(options, work, batch, threads):
 
 
 def seconds_of_pytorch(options, python, work, batch, threads):
-    """The faster of fused and unfused modulation."""
-    limits = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    allocator = {} if options.default_allocator else KEPT_MEMORY
+    """The fastest of the ways of computing the same."""
     times = {}
-    for kind in ("fused", "unfused"):
+    for kind in KINDS.get(work, ALL_KINDS):
         command = [python, __file__, "--measure", work, batch, threads, kind, options.repetitions]
-        times[kind] = run(command, {**limits, **allocator})
+        times[kind] = run(command, environment_of_pytorch(options, threads))
     best = min(times, key=times.get)
     return times[best], best
+
+
+def whole_process(command, environment):
+    """Seconds and peak memory of a process."""
+    begin = time.perf_counter()
+    process = subprocess.Popen([str(part) for part in command], env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begin
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: exit {process.returncode}")
+    return seconds, usage.ru_maxrss * 1024
+
+
+def compare_start(options, python, threads):
+    """Seconds of both sides from nothing to an image, and what they held in memory beside the size of the checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, theirs, ours = (pathlib.Path(folder) / name for name in ("random.pt", "theirs.png", "ours"))
+        subprocess.run([str(python), __file__, "--write-checkpoint", checkpoint], check=True)
+        environment = environment_of_pytorch(options, threads)
+        environment["MALLOC_TOP_PAD_"] = "0"  # one image: nothing to keep memory for
+        best = [(math.inf, 0), (math.inf, 0)]
+        for _ in range(max(options.rounds, 3)):
+            command = [python, __file__, "--start", checkpoint, theirs]
+            best[0] = min(best[0], whole_process(command, environment))
+            command = [options.toonify, "generate", "--network", checkpoint, "--seeds", "0", "--outdir", ours, "--quiet"]
+            best[1] = min(best[1], whole_process(command, {"RAYON_NUM_THREADS": str(threads)}))
+        size = checkpoint.stat().st_size
+    return best, size
 
 
 def main():
@@ -379,29 +496,45 @@ def main():
     parser.add_argument("--toonify", default=ROOT / "target" / "release" / "toonify", help="the program to compare")
     parser.add_argument("--python", help="an interpreter that has PyTorch already")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--works", default="generate,project,train")
+    parser.add_argument("--works", default="generate,start,project,train")
     parser.add_argument("--instructions", default="widest", choices=["widest", "avx2", "portable"])
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=2, help="turns of both sides; the fastest counts")
     parser.add_argument("--default-allocator", action="store_true", help="PyTorch without the allocator's settings")
     options = parser.parse_args()
     python = options.python or python_with_torch()
+    notes = []
     print(f"| work | batch | threads | PyTorch ms | toonify ms | ratio | to reach |\n|{' --- |' * 7}")
     for work, batch, threads, wanted in WORKS:
         if work not in options.works.split(","):
             continue
         threads = options.threads if threads == "all" else threads
+        if work == "start":
+            (theirs, ours), size = compare_start(options, python, threads)
+            print_row(work, batch, threads, (theirs[0], "fused"), ours[0], wanted)
+            held = [f"{held / size:.2f} times the checkpoint ({held / 1e6:.0f} MB)" for _, held in (theirs, ours)]
+            notes.append(f"Memory of that process at most: PyTorch {held[0]}, toonify {held[1]}; to reach: under 2.")
+            continue
         ours, theirs = math.inf, (math.inf, "")
         for _ in range(options.rounds):
             theirs = min(theirs, seconds_of_pytorch(options, python, work, batch, threads))
             ours = min(ours, seconds_of_toonify(options, work, batch, threads))
-        milliseconds = f"{theirs[0] * 1e3:.0f} ({theirs[1]}) | {ours * 1e3:.0f}"
-        print(f"| {work} | {batch} | {threads} | {milliseconds} | {theirs[0] / ours:.2f} | {wanted} |", flush=True)
+        print_row(work, batch, threads, theirs, ours, wanted)
+    print("", *notes, sep="\n")
+
+
+def print_row(work, batch, threads, theirs, ours, wanted):
+    milliseconds = f"{theirs[0] * 1e3:.0f} ({theirs[1]}) | {ours * 1e3:.0f}"
+    print(f"| {work} | {batch} | {threads} | {milliseconds} | {theirs[0] / ours:.2f} | {wanted} |", flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
         name, images, count, modulation, times = sys.argv[2:]
-        print(json.dumps(measure(name, int(images), int(count), modulation == "fused", int(times))))
+        print(json.dumps(measure(name, int(images), int(count), modulation, int(times))))
+    elif sys.argv[1:2] == ["--write-checkpoint"]:
+        write_checkpoint(sys.argv[2])
+    elif sys.argv[1:2] == ["--start"]:
+        start(*sys.argv[2:])
     else:
         main()

@@ -79,9 +79,17 @@ pub fn alone(plan: &EyesPlan) -> Result<Eyes> {
         Sight::Pixel => Ok(pixels()),
         Sight::Squeezenet => {
             let net = squeezenet(plan)?;
-            classifier(net.name(), Box::new(net), plan)
+            let linear = lpips(plan, (net.name(), &net))?;
+            classifier(net.name(), Box::new(net), linear)
         }
-        Sight::Vgg16 => classifier("VGG16", Box::new(vgg16(plan)?), plan),
+        Sight::Vgg16 => {
+            let (path, tensors) = weights(plan)?;
+            // The published detector brings linear weights of its own.
+            let own = Vgg16::published_linear_weights(&tensors).with_context(|| not_usable(path))?;
+            let net = Vgg16::from_tensors(tensors).with_context(|| not_usable(path))?;
+            let linear = lpips(plan, ("VGG16", &net))?.or(own);
+            classifier("VGG16", Box::new(net), linear)
+        }
     }
 }
 
@@ -130,18 +138,23 @@ fn vgg16(plan: &EyesPlan) -> Result<Vgg16> {
     Vgg16::from_tensors(tensors).with_context(|| not_usable(path))
 }
 
-fn classifier(name: &str, net: Box<dyn Backbone>, plan: &EyesPlan) -> Result<Eyes> {
+/// A network's perception: LPIPS with linear weights, every layer alike without.
+fn classifier(name: &str, net: Box<dyn Backbone>, linear: Option<LinearWeights>) -> Result<Eyes> {
     let channels = net.channels();
-    let (name, linear) = match &plan.lpips {
+    let (name, linear) = match linear {
         None => (name.to_owned(), LinearWeights::by_layer(&channels, &vec![1.0; channels.len()])?),
-        Some(path) => {
-            let linear = LinearWeights::published(&channels, read(path)?).with_context(|| {
-                format!("`{}` does not hold the linear weights of LPIPS for {name}", path.display())
-            })?;
-            (format!("LPIPS ({name})"), linear)
-        }
+        Some(linear) => (format!("LPIPS ({name})"), linear),
     };
     Ok(Eyes { name, perception: Box::new(Lpips::new(net, linear)?) })
+}
+
+/// The linear weights that the plan names.
+fn lpips(plan: &EyesPlan, (name, net): (&str, &dyn Backbone)) -> Result<Option<LinearWeights>> {
+    let Some(path) = &plan.lpips else { return Ok(None) };
+    let linear = LinearWeights::published(&net.channels(), read(path)?);
+    let linear =
+        linear.with_context(|| format!("`{}` does not hold the linear weights of LPIPS for {name}", path.display()));
+    linear.map(Some)
 }
 
 fn weights(plan: &EyesPlan) -> Result<(&Path, BTreeMap<String, Tensor>)> {
@@ -158,4 +171,44 @@ fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 
 fn not_usable(path: &Path) -> String {
     format!("`{}` does not hold the weights that are needed", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    /// VGG16 under the names of the published detector, with or without its linear weights, all of them 0.
+    fn published(folder: &Path, name: &str, linear: &[(&str, usize)]) -> PathBuf {
+        let widths = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512];
+        let inputs = std::iter::once(3).chain(widths);
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let mut tensors = HashMap::new();
+        for (index, (out, inputs)) in widths.into_iter().zip(inputs).enumerate() {
+            tensors.insert(format!("layers.conv{}.weight", index + 1), zeros(&[out, inputs, 3, 3]));
+            tensors.insert(format!("layers.conv{}.bias", index + 1), zeros(&[out]));
+        }
+        tensors.extend(linear.iter().map(|(name, channels)| (name.to_string(), zeros(&[1, *channels, 1, 1]))));
+        let path = folder.join(name);
+        candle_core::safetensors::save(&tensors, &path).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_published_detector_brings_its_linear_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let layers = [("lpips0", 64), ("lpips1", 128), ("lpips2", 256), ("lpips3", 512), ("lpips4", 512)];
+        let name_of = |weights: PathBuf| {
+            alone(&EyesPlan { sight: Sight::Vgg16, weights: Some(weights), lpips: None }).unwrap().name
+        };
+        assert_eq!(name_of(published(folder.path(), "with", &layers)), "LPIPS (VGG16)");
+        assert_eq!(name_of(published(folder.path(), "without", &[])), "VGG16");
+        let damaged = published(folder.path(), "damaged", &layers[..3]);
+        let plan = EyesPlan { sight: Sight::Vgg16, weights: Some(damaged), lpips: None };
+        let error = format!("{:#}", alone(&plan).map(|eyes| eyes.name).unwrap_err());
+        assert!(error.contains("damaged"), "{error}");
+    }
 }

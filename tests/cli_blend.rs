@@ -172,3 +172,42 @@ fn scores_say_how_much_identity_is_kept_and_how_far_the_characters_are() {
     let missing = ["--scores", "--characters", "no/such", "--outdir", text(&out)];
     fail(&[&models[..], &missing].concat(), 1, &["no/such"]);
 }
+
+#[test]
+fn checkpoints_resolutions_and_widths_are_swept_on_one_sheet_with_a_film_and_an_answer() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (base, tuned) = (network("small/base"), network("small/tuned"));
+    let (characters, out) = (folder.path().join("characters"), folder.path().join("out"));
+    succeed(&["generate", "--network", &tuned, "--seeds", "20-27", "--outdir", text(&characters), "-q"]);
+    // Two snapshots of the same name, the first half-way to the other.
+    let snapshots = ["early", "late"].map(|run| folder.path().join(run).join("network.safetensors"));
+    std::fs::create_dir(folder.path().join("early")).expect("a folder");
+    std::fs::create_dir(folder.path().join("late")).expect("a folder");
+    succeed(&["blend", "--model", &base, "--model", &tuned, "-o", text(&snapshots[0])]);
+    std::fs::copy(&tuned, &snapshots[1]).expect("a copy");
+    let models = ["grid", "--base", &base, "--tuned", text(&snapshots[0]), "--tuned", text(&snapshots[1])];
+    let sweep = ["--seeds", "0-1", "--width", "0", "--width", "1", "--resolutions", "4,8", "--scores", "--gif"];
+    let rest = ["--characters", text(&characters), "--json", "--outdir", text(&out)];
+    let outcome: serde_json::Value =
+        serde_json::from_str(&succeed(&[&models[..], &sweep, &rest].concat())).expect("JSON");
+    let columns: Vec<&str> =
+        outcome["columns"].as_array().expect("a list").iter().map(|name| name.as_str().expect("text")).collect();
+    let of = |run: &str| {
+        let swaps = ["swap 4", "swap 8", "swap 4 ~1", "swap 8 ~1"].map(|swap| format!("{run}/network {swap}"));
+        swaps.into_iter().chain([format!("{run}/network")]).collect::<Vec<_>>()
+    };
+    let expected: Vec<String> = std::iter::once("base".to_owned()).chain(of("early")).chain(of("late")).collect();
+    assert_eq!(columns, expected);
+    assert_eq!(outcome["scores"].as_array().expect("a list").len(), 2 * columns.len());
+    let best = outcome["best"].as_str().expect("an answer");
+    assert!(columns.contains(&best) && best.contains("swap"), "{best}");
+    for file in ["grid.png", "grid.html", "grid.gif", "scores.png"] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    let film = std::io::BufReader::new(std::fs::File::open(out.join("grid.gif")).expect("a film"));
+    let film = image::codecs::gif::GifDecoder::new(film).expect("a GIF");
+    let frames = image::AnimationDecoder::into_frames(film).collect_frames().expect("whole frames");
+    assert_eq!(frames.len(), columns.len());
+    let page = std::fs::read_to_string(out.join("grid.html")).expect("the page");
+    assert!(page.contains("late/network swap 8 ~1") && page.contains("grid.gif") && page.contains("scores.png"));
+}

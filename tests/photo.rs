@@ -188,7 +188,7 @@ fn ctrl_c_leaves_a_result_and_the_same_command_makes_it_better() {
     let steps = args.iter().position(|arg| arg == "5").expect("the number of steps");
     args[steps] = "1000000".to_owned();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let output = interrupt_after("projecting 1 picture", &args);
+    let output = interrupt_after("step 1 of 1000000", &args);
     check_failed(
         &output,
         1,

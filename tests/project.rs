@@ -144,7 +144,7 @@ fn ctrl_c_leaves_the_w_of_the_target_under_way_and_the_same_command_goes_on() {
     let (network, face, folder) = (network(), face(5), out.path().join("face"));
     let args = ["project", "--network", text(&network), "--target", text(&face), "--outdir", text(&folder)];
     let steps = ["--num-steps", "1000000", "--save-video", "off"];
-    let output = interrupt_after("projecting 1 picture", &[&args[..], &steps].concat());
+    let output = interrupt_after("step 1 of 1000000", &[&args[..], &steps].concat());
     check_failed(&output, 1, &["stopped after 0 of 1 targets", "goes on from there", text(&folder)]);
     for name in ["projected_w.npz", "target.png", "proj.png"] {
         assert!(folder.join(name).is_file(), "{name}");

@@ -30,8 +30,11 @@ fn make_run(folder: &Path) {
         RgbImage::from_pixel(64, 32, grey).save(folder.join(format!("fakes{:06}.png", 4 * tick))).expect("a picture");
     }
     fs::write(folder.join("stats.jsonl"), lines).expect("a file");
-    let metric = "{\"results\": {\"swd\": 12.5}, \"snapshot_pkl\": \"network-snapshot-000012.safetensors\"}\n";
-    fs::write(folder.join("metric-swd.jsonl"), metric).expect("a file");
+    let metric = |swd: f64, kimg: u32| {
+        let snapshot = format!("network-snapshot-{kimg:06}.safetensors");
+        format!("{}\n", json!({ "results": { "swd": swd, "swd_16px": 14.0 }, "snapshot_pkl": snapshot }))
+    };
+    fs::write(folder.join("metric-swd.jsonl"), metric(10.25, 8) + &metric(12.5, 12)).expect("a file");
     let options = json!({ "generator": { "resolution": 16 }, "data": { "path": "<game>.zip" } });
     fs::write(folder.join("training_options.json"), options.to_string()).expect("a file");
 }
@@ -57,8 +60,13 @@ fn a_run_becomes_curves_a_page_and_a_film() {
         assert!(drawn.pixels().any(|pixel| pixel.0 == [26, 95, 180]), "{} has a line", plot.display());
     }
     let page = fs::read_to_string(&reported.page).expect("the page");
-    for part in ["report/losses.png", "report/timelapse.gif", "fakes000012.png", "12.5 at 12 kimg", "&lt;game&gt;.zip"]
-    {
+    for part in [
+        "report/losses.png",
+        "report/timelapse.gif",
+        "fakes000012.png",
+        "12.5 at 12 kimg; best 10.25 at 8",
+        "&lt;game&gt;.zip",
+    ] {
         assert!(page.contains(part), "the page lacks {part}");
     }
     assert_eq!(events.saved().count(), 8);

@@ -152,24 +152,104 @@ fn an_interrupted_run_saves_says_how_to_go_on_and_ends_well() {
     assert!(said.contains("--resume") && said.contains(text(&run)), "{said}");
 }
 
-/// The largest file that the process may write is smaller than the state, which is what a full disk looks like to it.
+/// Runs the command as on a disk where files of more than `blocks` KiB cannot be written.
+fn on_a_full_disk(blocks: u32, args: &[&str]) -> Output {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" train \"$@\"");
+    let mut command = Command::new("bash");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_toonify")]).args(args).env("RAYON_NUM_THREADS", "2");
+    command.output().expect("bash runs")
+}
+
+fn leftovers(run: &Path) -> usize {
+    let names = fs::read_dir(run).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    names.filter(|name| name.to_string_lossy().starts_with(".toonify")).count()
+}
+
 #[test]
-fn a_failed_write_leaves_the_last_good_state_alone() {
+fn a_disk_that_is_full_at_the_end_leaves_the_last_good_snapshot_alone() {
     let (_folder, options, run) = workplace();
     succeed(&borrowed(&options));
-    let state = run.join("training-state.safetensors");
-    let before = fs::read(&state).expect("a state");
-    let command = format!("trap '' XFSZ; ulimit -f 8; exec \"$0\" train --resume '{}' --kimg 2", text(&run));
-    let output =
-        Command::new("bash").args(["-c", &command, env!("CARGO_BIN_EXE_toonify")]).output().expect("bash runs");
+    let read = || RESULTS.map(|name| fs::read(run.join(name)).expect(name));
+    let before = read();
+    let output = on_a_full_disk(8, &["--resume", text(&run), "--kimg", "2"]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && error.contains("cannot write"), "{error}");
-    assert!(fs::read(&state).expect("a state") == before, "the state was touched");
-    let leftovers = fs::read_dir(&run)
-        .expect("a folder")
-        .filter(|entry| entry.as_ref().expect("an entry").file_name().to_string_lossy().starts_with(".toonify"));
-    assert_eq!(leftovers.count(), 0);
+    assert!(read() == before, "the last good snapshot was touched");
+    assert_eq!(leftovers(&run), 0);
     succeed(&["--resume", text(&run), "--kimg", "2"]);
+}
+
+/// The state does not fit, small files do: every attempt to save it fails, and the training goes on to its end.
+#[test]
+fn a_disk_that_is_full_for_a_while_costs_nothing_but_a_warning() {
+    let (_one, options, calm) = workplace();
+    succeed(&borrowed(&options));
+    succeed(&["--resume", text(&calm), "--kimg", "2"]);
+    let (_other, mut options, tight) = workplace();
+    let data = options.iter().position(|option| option == "--data").expect("an option") + 1;
+    let place = calm.parent().and_then(Path::parent).expect("a folder");
+    options[data] = text(&place.join("spots8")).to_owned();
+    succeed(&borrowed(&options));
+    let state = fs::read(tight.join("training-state.safetensors")).expect("a state");
+    let output = on_a_full_disk(8, &["--resume", text(&tight), "--kimg", "2", "--save-every", "0"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let warnings = error.matches("the training goes on, the last good state is kept").count();
+    assert!(warnings > 5, "it went on after each of the first failures: {error}");
+    assert!(fs::read(tight.join("training-state.safetensors")).expect("a state") == state);
+    // There is room again: the run ends as if there had always been.
+    succeed(&["--resume", text(&tight), "--kimg", "2"]);
+    for name in ["network-snapshot-000002.safetensors", "fakes000002.png", "training-state.safetensors"] {
+        assert!(fs::read(calm.join(name)).expect(name) == fs::read(tight.join(name)).expect(name), "{name} differs");
+    }
+}
+
+#[test]
+fn a_run_goes_on_as_it_was_begun_and_beyond_its_end() {
+    let (folder, options, run) = workplace();
+    succeed(&borrowed(&options));
+    let refuse = |args: &[&str], words: &[&str]| {
+        let output = toonify(&[&["--resume", text(&run)], args].concat()).output().expect("the binary runs");
+        support::check_failed(&output, 2, words);
+    };
+    refuse(
+        &["--gamma", "3", "--seed", "6", "--mirror"],
+        &["--gamma 3, but", "--seed 6, but the run has 5", "--mirror true"],
+    );
+    refuse(&["--cfg", "paper256", "--batch", "20"], &["--cfg paper256, but the run has auto", "--batch 20"]);
+    refuse(&["--aug", "noaug"], &["--aug noaug, but the run has ada"]);
+    refuse(&["--target", "0.7", "--augpipe", "bgc"], &["--target 0.7, but the run has 0.6", "the run has custom"]);
+    refuse(&["--freezed", "2", "--freeze-mapping"], &["--freezed 2, but the run has 0", "--freeze-mapping true"]);
+    refuse(
+        &["--cmax", "4", "--latent", "16", "--lr", "0.1"],
+        &["--cmax 4, but the run has 8", "--latent 16", "--lr 0.1"],
+    );
+    refuse(&["--outdir", text(folder.path())], &["--outdir", "but the run has"]);
+    refuse(&["--kimg", "0"], &["--kimg must be at least 1"]);
+    refuse(&["--metrics", "fid"], &["--metrics can only contain"]);
+    // The command that began the run goes on with it, to a later end.
+    let mut again = borrowed(&options);
+    let kimg = again.iter().position(|option| *option == "--kimg").expect("an option") + 1;
+    again[kimg] = "2";
+    again.extend(["--resume", text(&run), "--metrics", "none"]);
+    succeed(&again);
+    assert!(run.join("network-snapshot-000002.safetensors").is_file());
+    let metrics = fs::read_to_string(run.join("metric-swd.jsonl")).expect("metrics");
+    assert_eq!(metrics.lines().count(), 2, "nothing was measured the second time: {metrics}");
+    // A snapshot that was not measured is measured when the run is looked at again.
+    let said = succeed(&["--resume", text(&run), "--metrics", "swd"]);
+    assert!(said.contains("metrics   kimg 2"), "{said}");
+}
+
+/// A process that holds the folder of a run keeps others out.
+#[test]
+fn two_processes_do_not_train_in_one_folder() {
+    let (_folder, mut options, run) = workplace();
+    options.extend(["--save-every", "0"].map(str::to_owned));
+    let mut child = toonify(&borrowed(&options)).spawn().expect("it runs");
+    wait_until_saved(&run.join("training-state.safetensors"), &mut child);
+    fail(&["--resume", text(&run), "--kimg", "2"], &["another run is writing"]);
+    child.kill().expect("it can be killed");
+    child.wait().expect("a status");
 }
 
 #[test]
@@ -212,6 +292,35 @@ fn snapshots_can_be_rendered_tuned_and_inspected() {
     let first = tuned.iter().position(|option| *option == "--cmax").expect("an option");
     tuned.drain(first..first + 2);
     fail(&tuned, &["does not fit", "G.synthesis.b4.const", "[8, 4, 4]", "[4, 4, 4]"]);
+    // Other images are refused in words.
+    let sixteen = images(folder.path(), 16, 6);
+    let data = tuned.iter().position(|option| *option == "--data").expect("an option") + 1;
+    tuned[data] = text(&sixteen);
+    fail(&tuned, &["does not fit", "8x8 px", "16x16 px", "dataset build"]);
+    let labelled = labelled(folder.path());
+    tuned[data] = text(&labelled);
+    tuned.push("--cond");
+    fail(&tuned, &["does not fit", "no labels", "labels of 3 numbers", "--cond"]);
+    let gray = folder.path().join("gray");
+    fs::create_dir(&gray).expect("a folder");
+    for index in 0..5u8 {
+        image::GrayImage::from_pixel(8, 8, image::Luma([50 * index]))
+            .save(gray.join(format!("{index}.png")))
+            .expect("a picture");
+    }
+    tuned.pop();
+    tuned[data] = text(&gray);
+    fail(&tuned, &["does not fit", "3 channels", "gray"]);
+}
+
+/// Images of 8 px in three classes.
+fn labelled(folder: &Path) -> PathBuf {
+    let inner = folder.join("classes");
+    fs::create_dir(&inner).expect("a folder");
+    let set = images(&inner, 8, 6);
+    let labels: Vec<String> = (0..6).map(|index| format!("[\"{index:04}.png\", {}]", index % 3)).collect();
+    fs::write(set.join("dataset.json"), format!("{{\"labels\": [{}]}}", labels.join(","))).expect("labels");
+    set
 }
 
 #[test]

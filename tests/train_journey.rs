@@ -59,11 +59,27 @@ fn a_network_is_trained_reported_and_tuned_by_its_name() {
     make_set(&folder.path().join("set.zip"));
     let run = train(folder.path(), &["--aug=noaug"]);
     assert_eq!(name(&run), "00000-set-auto1-kimg1-batch128-noaug-cbase64-cmax4-latent8-map2");
-    for file in
-        ["report.html", "report/losses.png", "report/timelapse.gif", "stats.jsonl", "events.out.tfevents.0.toonify"]
-    {
+    let made = ["report.html", "report/losses.png", "report/metric-swd.png", "report/timelapse.gif", "stats.jsonl"];
+    for file in made {
         assert!(run.join(file).is_file(), "{file} is missing");
     }
+    // Without another word patches are compared at each snapshot, in the published form.
+    let lines = std::fs::read_to_string(run.join("metric-swd.jsonl")).expect("metrics");
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let snapshots: Vec<_> = lines.iter().map(|line| line["snapshot_pkl"].as_str().expect("a name")).collect();
+    assert_eq!(snapshots, ["network-snapshot-000000.safetensors", "network-snapshot-000001.safetensors"]);
+    for line in &lines {
+        assert!(line["results"]["swd"].as_f64().is_some_and(|swd| swd > 0.0), "{line}");
+        assert_eq!(
+            (line["metric"].as_str(), line["reals"].as_u64(), line["fakes"].as_u64()),
+            (Some("swd"), Some(16), Some(16))
+        );
+    }
+    let events = std::fs::read(run.join("events.out.tfevents.0.toonify")).expect("events");
+    assert_eq!(
+        events.windows(11).filter(|bytes| bytes == b"Metrics/swd").count(),
+        2 * lines[0]["results"].as_object().expect("numbers").len()
+    );
     // Under a published name the network is found in the folder of models, whatever is in the file.
     let models = folder.path().join("models");
     std::fs::create_dir(&models).expect("a folder");

@@ -14,6 +14,7 @@ use candle_core::shape::Dims;
 use crate::error::{Error, Result};
 use crate::ops::softplus::{sigmoid, softplus};
 
+pub(crate) use canary::graph_of_gradients_is_kept;
 pub use canary::{DOUBLE_BACKWARD_VARIABLE, canary, double_backward_is_on};
 
 /// A tensor and, where one is wanted, its derivative along a direction, of the same shape and type.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::latent::{W, WPlus, Z};
+use crate::ops::distance::squared_distance;
 use crate::optim::{Adam, AdamConfig};
 pub use crate::perceptual::Perception;
 use crate::perceptual::scale::averaged;
@@ -260,7 +261,7 @@ impl<'a> Projection<'a> {
         let noise = Noise::Given(self.noise.iter().map(|var| Dual::from(var.as_tensor())).collect());
         let images = self.generator.synthesis.forward(&Dual::from(ws), &noise)?.into_value();
         let images = images.affine(127.5, 127.5)?;
-        let distance = (self.perception.features(&images)? - &self.target)?.sqr()?.sum(1)?; // [N]
+        let distance = squared_distance(&self.perception.features(&images)?, &self.target)?; // [N]
         let structure = self.noise_structure()?; // [N]
         let loss = (&distance + (&structure * self.schedule.noise_regularisation)?)?.sum_all()?;
         let gradients = loss.backward()?;

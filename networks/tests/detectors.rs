@@ -149,9 +149,27 @@ fn vgg16_gives_the_features_of_the_published_network_and_keeps_its_linear_weight
     let mut damaged = tensors.clone();
     damaged.insert("lpips3".to_owned(), tensors["lpips2"].clone());
     assert!(Vgg16::published_linear_weights(&damaged).is_err());
+    let renamed =
+        tensors.iter().filter_map(|(name, tensor)| Some((torchvisions_name(name)?, tensor.clone()))).collect();
     let vgg16 = detector::from_tensors(tensors).unwrap();
     assert_eq!((vgg16.name(), vgg16.length()), ("VGG16", 4096));
-    check("vgg16", &vgg16.features(&images()).unwrap());
+    let features = vgg16.features(&images()).unwrap();
+    check("vgg16", &features);
+    // The same network under torchvision's names: other weights, as a rule, so its numbers have another name.
+    let vgg16 = detector::from_tensors(renamed).unwrap();
+    assert_eq!((vgg16.name(), vgg16.length()), ("VGG16 (torchvision)", 4096));
+    assert_eq!(vgg16.features(&images()).unwrap().to_vec2::<f32>().unwrap(), features.to_vec2::<f32>().unwrap());
+}
+
+/// `layers.conv3.weight` → `features.5.weight`; `None` for what torchvision's file does not have.
+fn torchvisions_name(name: &str) -> Option<String> {
+    const NUMBERS: [usize; 13] = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
+    let (layer, rest) = name.strip_prefix("layers.")?.split_once('.')?;
+    Some(match layer {
+        "fc1" => format!("classifier.0.{rest}"),
+        "fc2" => format!("classifier.3.{rest}"),
+        conv => format!("features.{}.{rest}", NUMBERS[conv.strip_prefix("conv")?.parse::<usize>().ok()? - 1]),
+    })
 }
 
 #[test]

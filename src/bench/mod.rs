@@ -27,7 +27,7 @@ pub struct BenchPlan {
 }
 
 /// After so long no further call of the same work begins.
-pub const ENOUGH_SECONDS: f64 = 20.0;
+pub const ENOUGH_SECONDS: f64 = 10.0;
 
 /// A piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,8 @@ pub enum Work {
     },
     /// A step of projecting one image with that generator and a VGG16.
     Project,
-    /// A training step with the `auto` configuration at 64 px, all phases as lazily as they come: 16 steps are one call.
+    /// A training step with the `auto` configuration at 64 px, all phases as lazily as they come: each kind of step is timed,
+    /// and a call is their mean over 16 steps.
     Train {
         /// Images a step.
         batch: usize,
@@ -73,7 +74,7 @@ pub struct Timing {
     pub work: &'static str,
     /// Images at a time.
     pub batch: usize,
-    /// Seconds of the fastest call, and of the one in the middle; a training step's mean over its call.
+    /// Seconds of the fastest call.
     pub best_seconds: f64,
     /// Half of the calls were slower.
     pub median_seconds: f64,
@@ -109,23 +110,22 @@ impl Work {
     }
 
     fn measure(self, repetitions: usize, peak: f64) -> Result<Timing> {
-        let (work, batch, steps, operations) = match self {
-            Work::Generate { batch } => ("generate", batch, 1, Some(operations(&networks::paper256()?) * batch as f64)),
-            Work::Project => ("project", 1, 1, None),
-            Work::Train { batch } => ("train", batch, networks::TRAINING_STEPS, None),
+        let (work, batch, operations) = match self {
+            Work::Generate { batch } => ("generate", batch, Some(operations(&networks::paper256()?) * batch as f64)),
+            Work::Project => ("project", 1, None),
+            Work::Train { batch } => ("train", batch, None),
             Work::Student { preset, side_px } => {
                 let multiply_adds = preset.config(BlockKind::Plain, 3).multiply_adds(side_px, side_px);
-                (student_name(preset, side_px), 1, 1, Some(2.0 * multiply_adds as f64))
+                (student_name(preset, side_px), 1, Some(2.0 * multiply_adds as f64))
             }
         };
         let times = match self {
-            Work::Generate { batch } => repeated(repetitions, networks::generate(batch)?)?,
-            Work::Project => repeated(repetitions, networks::project(repetitions)?)?,
-            Work::Train { batch } => repeated(repetitions, networks::train(batch)?)?,
-            Work::Student { preset, side_px } => repeated(repetitions, networks::student(preset, side_px)?)?,
+            Work::Generate { batch } => repeated(repetitions, once(networks::generate(batch)?))?,
+            Work::Project => repeated(repetitions, once(networks::project(repetitions)?))?,
+            Work::Train { batch } => repeated(repetitions, mean_of_steps(networks::train(batch)?))?,
+            Work::Student { preset, side_px } => repeated(repetitions, once(networks::student(preset, side_px)?))?,
         };
-        let of_a_step = |seconds: f64| seconds / steps as f64;
-        let (best, median) = (of_a_step(times[0]), of_a_step(times[times.len() / 2]));
+        let (best, median) = (times[0], times[times.len() / 2]);
         Ok(Timing {
             work,
             batch,
@@ -155,16 +155,35 @@ fn operations(config: &GeneratorConfig) -> f64 {
 }
 
 /// Seconds of each call in rising order, after one that does not count.
-fn repeated(repetitions: usize, mut call: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+fn repeated(repetitions: usize, mut call: impl FnMut() -> Result<f64>) -> Result<Vec<f64>> {
     call()?;
-    let mut seconds = Vec::new();
-    while seconds.is_empty() || (seconds.len() < repetitions && seconds.iter().sum::<f64>() < ENOUGH_SECONDS) {
-        let start = Instant::now();
-        call()?;
-        seconds.push(start.elapsed().as_secs_f64());
+    let (mut seconds, begin) = (Vec::new(), Instant::now());
+    while seconds.is_empty() || (seconds.len() < repetitions && begin.elapsed().as_secs_f64() < ENOUGH_SECONDS) {
+        seconds.push(call()?);
     }
     seconds.sort_by(f64::total_cmp);
     Ok(seconds)
+}
+
+/// Seconds of a call.
+fn once(mut call: impl FnMut() -> Result<()>) -> impl FnMut() -> Result<f64> {
+    move || {
+        let start = Instant::now();
+        call()?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+}
+
+/// Seconds of a training step in the mean.
+fn mean_of_steps(mut step: impl FnMut(u64) -> Result<()>) -> impl FnMut() -> Result<f64> {
+    move || {
+        let (mut seconds, mut steps) = (0.0, 0.0);
+        for (number, count) in networks::TRAINING_STEPS {
+            seconds += count * once(|| step(number))()?;
+            steps += count;
+        }
+        Ok(seconds / steps)
+    }
 }
 
 /// Operations a second of all threads on registers alone; the best of several rounds.

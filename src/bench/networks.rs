@@ -21,8 +21,9 @@ use crate::train::recipes::augmenter::{AugmentSettings, Augmenter};
 use crate::train::recipes::stylegan2::{ImageBatch, StyleGan2};
 use crate::train::settings::Settings;
 
-/// Steps of one call of [`train`]: the longest interval of a lazy regulariser.
-pub(super) const TRAINING_STEPS: usize = 16;
+/// The kinds of steps of the published schedule, and how many of 16 are of each: with both lazy regularisers, with that of
+/// the generator, without.
+pub(super) const TRAINING_STEPS: [(u64, f64); 3] = [(0, 1.0), (4, 3.0), (1, 12.0)];
 /// What the published trainer makes of a configuration and RGB images of this size.
 fn published(config: Config, resolution: usize) -> Result<Settings> {
     let options = Options { config, ..Options::new(PathBuf::new(), PathBuf::new()) };
@@ -91,8 +92,8 @@ fn random_vgg16(rng: &mut RandomState) -> Result<Vgg16> {
     Ok(Vgg16::from_tensors(tensors)?)
 }
 
-/// Trains for [`TRAINING_STEPS`] steps of `batch` images of noise, without augmentation.
-pub(super) fn train(batch: usize) -> Result<impl FnMut() -> Result<()>> {
+/// Takes the training step of a number with `batch` images of noise, without augmentation.
+pub(super) fn train(batch: usize) -> Result<impl FnMut(u64) -> Result<()>> {
     let Settings { generator, discriminator: judge, loss, .. } = published(Config::Auto, 64)?;
     let rng = &mut RandomState::new(2);
     let weights = Weights::<Layer>::random(&generator, rng)?;
@@ -108,12 +109,12 @@ pub(super) fn train(batch: usize) -> Result<impl FnMut() -> Result<()>> {
     let images: Tensor = rng.normal(&[batch, 3, 64, 64])?;
     let augmenter = Augmenter::new(AugmentSettings::OFF);
     let mut recipe = StyleGan2::new(&start, loss, augmenter, (None, RandomState::new(3)))?;
-    let mut at = Progress::default();
-    Ok(move || {
+    Ok(move |step| {
         let mut steps = (0..).map(|_| Ok(vec![ImageBatch { images: images.clone(), labels: None }]));
-        let batch = batch as u64;
-        let plan = FitPlan { start: at, total_images: at.images + batch * TRAINING_STEPS as u64, batch_size: batch };
-        at = fit(&mut recipe, &mut steps, plan, &mut Unwatched)?.0;
+        let batch_size = batch as u64;
+        let start = Progress { step, images: step * batch_size };
+        let plan = FitPlan { start, total_images: start.images + batch_size, batch_size };
+        fit(&mut recipe, &mut steps, plan, &mut Unwatched)?;
         Ok(())
     })
 }

@@ -30,7 +30,7 @@ pub(crate) struct BenchArgs {
     /// Images at a time [default: 1 and 8 for generating, 8 for training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch: Option<u16>,
-    /// Calls of each, after one that does not count; no further one begins after 20 seconds
+    /// Calls of each, after one that does not count; no further one begins after 10 seconds
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
     repetitions: u16,
     /// Vector instructions of the convolutions

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use toonify_networks::latent::Truncation;
 use toonify_networks::stylegan2::{Resolution, Slope};
@@ -12,11 +12,16 @@ use crate::cli::numbers::NumberList;
 use crate::cli::{Misuse, OutputArgs};
 use crate::grid::{self, Blends, Film, GridPlan, LowModel, ScorePlan};
 use crate::latents::{FaceSource, Preparation};
+use crate::project::LATENTS;
+use crate::store::folder;
 
 const EXAMPLES: &str = "\
 Examples:
   # Four faces through every blend of two models
   toonify grid --base ffhq.pkl --tuned characters.pkl --seeds 0-3 --trunc 0.7 --outdir grid
+
+  # Photos, whichever `toonify project` or `toonify photo` has found latents for
+  toonify grid --base ffhq.pkl --tuned characters.pkl --w projected --outdir grid
 
   # Which snapshot, resolution and width keep the identity and look like the characters: numbers and curves
   toonify grid --base ffhq.pkl --tuned k20.pkl --tuned k40.pkl --w anna/projected_w.npz --w ben/projected_w.npz \
@@ -47,8 +52,9 @@ pub(crate) struct GridArgs {
     /// Rows: seeds of the base model
     #[arg(long, value_name = "LIST", required_unless_present = "w")]
     seeds: Option<NumberList>,
-    /// Rows: projected latents (.npz); repeat it for several
-    #[arg(long, value_name = "FILE")]
+    /// Rows: photos, by their projected latents: a .npz file, or all in a folder that `project` or `photo` wrote; repeat
+    /// it for several
+    #[arg(long, value_name = "FILE|DIR")]
     w: Vec<PathBuf>,
     /// Truncation [default: 0.7 for seeds, 1 for projected latents]
     #[arg(long, value_name = "PSI", allow_negative_numbers = true)]
@@ -85,11 +91,26 @@ enum LowArg {
     Base,
 }
 
+/// The files themselves, and those that folders hold.
+fn latents_of(places: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for place in places {
+        if place.is_dir() {
+            let found = folder::files_called(place, LATENTS)?;
+            ensure!(!found.is_empty(), "there is no `{LATENTS}` in or below `{}`", place.display());
+            files.extend(found);
+        } else {
+            files.push(place.clone());
+        }
+    }
+    Ok(files)
+}
+
 impl GridArgs {
     fn plan(self) -> Result<GridPlan> {
         let eyes = self.eyes.plan()?;
         let seeds = self.seeds.iter().flat_map(NumberList::seeds).map(FaceSource::Seed);
-        let rows = self.w.into_iter().map(FaceSource::File).chain(seeds).collect();
+        let rows = latents_of(&self.w)?.into_iter().map(FaceSource::File).chain(seeds).collect();
         let truncation = |default: f64| Truncation { psi: self.trunc.unwrap_or(default), cutoff: None };
         let preparation = Preparation { seeds: truncation(0.7), files: truncation(1.0), class: self.class };
         if let Some(width) = self.width.iter().find(|width| !(0.0..=16.0).contains(*width)) {
@@ -119,7 +140,8 @@ impl GridArgs {
         let output = std::mem::take(&mut self.output);
         let outcome = grid::run(&self.plan()?, &mut output.sink())?;
         let files = [&outcome.sheet, &outcome.page].into_iter().chain(&outcome.film).chain(&outcome.plot);
-        let lines: Vec<String> = files.map(|path| path.display().to_string()).collect();
+        let best = outcome.best.iter().map(|best| format!("most style for the identity it costs: {best}"));
+        let lines: Vec<String> = files.map(|path| path.display().to_string()).chain(best).collect();
         output.print(&outcome, lines)
     }
 }

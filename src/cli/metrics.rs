@@ -1,6 +1,7 @@
 //! `toonify metrics`
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::Args;
@@ -10,7 +11,7 @@ use toonify_networks::checkpoint::Parts;
 use crate::cli::stored_images::StoredImages;
 use crate::cli::{Misuse, OutputArgs};
 use crate::dataset::Mirror;
-use crate::metrics::{Cache, Fakes, Images, Metric, MetricResult, Probe, RealImages, Watchers};
+use crate::metrics::{Cache, Fakes, Images, Listener, Metric, MetricResult, Probe, RealImages, Watchers};
 use crate::store::checkpoint;
 use crate::store::models::ModelFolders;
 
@@ -82,13 +83,18 @@ impl MetricsArgs {
         let as_trained = StoredImages::open(&self.data, if self.mirror { Mirror::Double } else { Mirror::No })?;
         let reals = RealImages { all: &all, as_trained: &as_trained };
         let cache = if self.no_cache { Cache(None) } else { Cache::of(&folders) };
-        let mut probe = Probe::new(metrics, watchers, (reals, cache), self.seed)?;
+        let mut probe = Probe::new(metrics, &watchers, (reals, cache), self.seed)?;
+        // There is nothing to save: Ctrl-C ends the program.
+        let listener = &mut Listener { stop: &AtomicBool::new(false), sink };
         let (measured, results) = match (&self.network, &self.images) {
             (Some(path), _) => {
                 let checkpoint = checkpoint::read(path, Parts::GeneratorEma)?;
-                (path, probe.measure(Fakes::Checkpoint(&checkpoint), sink)?)
+                (path, probe.measure(Fakes::Checkpoint(&checkpoint), listener)?)
             }
-            (None, Some(path)) => (path, probe.measure(Fakes::Images(&StoredImages::open(path, Mirror::No)?), sink)?),
+            (None, Some(path)) => {
+                let images = StoredImages::open(path, Mirror::No)?;
+                (path, probe.measure(Fakes::Images(&images), listener)?)
+            }
             (None, None) => return Err(Misuse("--network or --images says what is measured".to_owned()).into()),
         };
         let outcome = Measured { measured: measured.display().to_string(), data: all.name(), metrics: results };

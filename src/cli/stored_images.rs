@@ -21,7 +21,14 @@ impl StoredImages {
     /// # Errors
     /// When there is no set, or its first image is not square.
     pub(crate) fn open(path: &Path, mirror: Mirror) -> Result<Self> {
-        let selection = Selection { labels: Labels::Read, mirror, ..Selection::ALL };
+        StoredImages::select(path, Selection { labels: Labels::Read, mirror, ..Selection::ALL })
+    }
+
+    /// Opens a part of the set at `path`.
+    ///
+    /// # Errors
+    /// As [`StoredImages::open`].
+    pub(crate) fn select(path: &Path, selection: Selection) -> Result<Self> {
         Ok(StoredImages { reader: Reader::open(path, selection)?, name: path.display().to_string() })
     }
 }

@@ -1,10 +1,13 @@
 //! `toonify train`
 
+mod going_on;
+mod measuring;
 mod options;
 mod reporting;
 mod set;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,7 +20,8 @@ use crate::events::{Event, Sink};
 use crate::store::models::{self, ModelFolders};
 use crate::train::plan::options::Options;
 use crate::train::plan::{self, Resolved};
-use crate::train::{self, Place, Start, TrainPlan, Trained, needs, run_folder};
+use crate::train::{self, Place, Start, TrainPlan, Trained, run_folder};
+use measuring::{Instruments, Measuring};
 use options::TrainOptions;
 use reporting::Reporting;
 use set::TrainingSet;
@@ -34,7 +38,7 @@ Examples:
   # Only say what would be done
   toonify train --outdir runs --data game.zip --dry-run
 
-  # Go on with a run that was stopped or killed, to the same end
+  # Go on with a run that was stopped or killed, to the same end; with --kimg, beyond it
   toonify train --resume runs/00001-game-mirror-auto1";
 
 /// Arguments of `toonify train`.
@@ -56,45 +60,51 @@ pub(crate) struct TrainArgs {
     output: OutputArgs,
 }
 
+/// A training with all that it needs.
+struct Work {
+    plan: TrainPlan,
+    set: TrainingSet,
+    instruments: Option<Instruments>,
+    /// Thousands of images that the run has seen.
+    kimg: f64,
+}
+
 impl TrainArgs {
     pub(crate) fn run(self) -> Result<()> {
         let mut sink = self.output.sink();
-        let (plan, set) = match self.options.run_to_go_on_with() {
+        let work = match self.options.run_to_go_on_with() {
             Some(folder) if self.dry_run => {
-                return self.output.print(&train::saved_settings(&folder)?, [going_on(&folder)]);
+                let (saved, _at) = train::saved(&folder)?;
+                let settings = going_on::settings(&self.options, &folder, &saved)?;
+                return self.output.print(&settings, [format!("{} would go on", folder.display())]);
             }
             Some(folder) => self.go_on(&folder)?,
             None => {
-                let save_every = self.save_every();
+                let (save_every, detectors) = (self.save_every(), self.options.detector.clone());
                 let resolved = resolve(self.options.try_into()?)?;
                 if self.dry_run {
-                    return announce(&resolved, &self.output);
+                    return announce(&resolved, (&self.output, &mut sink));
                 }
-                begin(&resolved, save_every, &mut sink)?
+                begin(&resolved, &detectors, save_every, &mut sink)?
             }
         };
         let stop = stop_at_ctrl_c(&mut sink);
-        let trained = train::run(&plan, &set, &stop, &mut Reporting(&mut sink))?;
+        let trained = work.train(&stop, &mut sink)?;
         drop(sink);
         self.output.print(&trained, lines(&trained, self.profile))
     }
 }
 
 impl TrainArgs {
-    /// The plan for the run in `folder`, with what is typed in addition.
-    fn go_on(&self, folder: &Path) -> Result<(TrainPlan, TrainingSet)> {
-        let mut settings = train::saved_settings(folder)?;
-        if let Some(kimg) = self.options.kimg() {
-            let text = "--kimg must be at least 1";
-            settings.total_kimg =
-                u64::try_from(kimg).ok().filter(|&kimg| kimg > 0).ok_or_else(|| Misuse(text.into()))?;
-        }
-        if let Some(data) = self.options.data() {
-            settings.data.path = absolute(data)?;
-        }
+    /// The run in `folder`, with what is typed in addition.
+    fn go_on(&self, folder: &Path) -> Result<Work> {
+        let (saved, at) = train::saved(folder)?;
+        let settings = going_on::settings(&self.options, folder, &saved)?;
+        let instruments = Instruments::open(&settings, &self.options.detector)?;
         let set = TrainingSet::open(&settings.data, settings.seed)?;
         let place = Place::Existing(folder.to_owned());
-        Ok((TrainPlan { settings, start: Start::Continue, place, save_every: self.save_every() }, set))
+        let plan = TrainPlan { settings, start: Start::Continue, place, save_every: self.save_every() };
+        Ok(Work { plan, set, instruments, kimg: at.kimg() })
     }
 
     fn save_every(&self) -> Duration {
@@ -102,32 +112,33 @@ impl TrainArgs {
     }
 }
 
-fn going_on(folder: &Path) -> String {
-    format!("{} would go on", folder.display())
+impl Work {
+    fn train(&self, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Trained> {
+        let probe = self.instruments.as_ref().map(Instruments::probe).transpose()?;
+        let mut measuring = Measuring { probe, stop, sink };
+        if let Place::Existing(folder) = &self.plan.place {
+            measuring.catch_up(folder, self.kimg);
+        }
+        train::run(&self.plan, &self.set, stop, &mut Reporting(&mut measuring))
+    }
 }
 
 fn resolve(options: Options) -> Result<Resolved> {
     Ok(plan::resolve(&options, || set::look_at(&options)).map_err(|error| Misuse(error.to_string()))?)
 }
 
-/// The plan of a new run: what it needs is here, or is downloaded now.
-fn begin(resolved: &Resolved, save_every: Duration, sink: &mut dyn Sink) -> Result<(TrainPlan, TrainingSet)> {
-    let folders = ModelFolders::of_this_user();
-    let metrics = resolved.metrics.as_deref().unwrap_or_default();
-    needs::detectors(metrics, &folders)?;
+/// A new run: what it needs is here, or is downloaded now.
+fn begin(resolved: &Resolved, detectors: &[PathBuf], save_every: Duration, sink: &mut dyn Sink) -> Result<Work> {
     let mut settings = resolved.settings.clone();
     settings.data.path = absolute(&settings.data.path)?;
+    let instruments = Instruments::open(&settings, detectors)?;
     let set = TrainingSet::open(&settings.data, settings.seed)?;
     let start = match &resolved.origin {
         None => Start::Scratch,
-        Some(origin) => Start::Checkpoint(models::locate(origin, &folders, sink)?),
+        Some(origin) => Start::Checkpoint(models::locate(origin, &ModelFolders::of_this_user(), sink)?),
     };
-    if !metrics.is_empty() {
-        let text = "metrics are not measured while training: measure the snapshots afterwards";
-        sink.event(&Event::Warning(text.to_owned()));
-    }
     let place = Place::New { outdir: resolved.options.outdir.clone(), name: resolved.description.clone() };
-    Ok((TrainPlan { settings, start, place, save_every }, set))
+    Ok(Work { plan: TrainPlan { settings, start, place, save_every }, set, instruments, kimg: 0.0 })
 }
 
 /// What would be done, for `--json`.
@@ -138,7 +149,12 @@ struct Announced<'a> {
 }
 
 /// Prints the plan as the published trainer does.
-fn announce(resolved: &Resolved, output: &OutputArgs) -> Result<()> {
+fn announce(resolved: &Resolved, (output, sink): (&OutputArgs, &mut dyn Sink)) -> Result<()> {
+    if resolved.options.metrics.is_none() {
+        let text =
+            "`metrics` below is the published trainer's default; here a training measures swd unless told otherwise";
+        sink.event(&Event::Note(text.to_owned()));
+    }
     let run_folder = &run_folder::next(&resolved.options.outdir, &resolved.description)?;
     let announced = Announced { run_folder, options: resolved.published_options() };
     let options = serde_json::to_string_pretty(&announced.options)?;

@@ -58,6 +58,18 @@ impl Column {
     }
 }
 
+/// The blend that is nearest to what one wants of both: the identity of the base, the style of a tuned model. Both are
+/// measured in parts of the way from the base to the column that has most of the style. `None` without distances, and
+/// when no column is nearer to the characters than the base.
+pub fn best(columns: &[Column]) -> Option<usize> {
+    let base = columns.iter().find(|column| column.place == Place::Base)?.distance?;
+    let least = columns.iter().filter_map(|column| column.distance).fold(f64::INFINITY, f64::min);
+    let missing = |column: &Column| Some((1.0 - column.identity).hypot((column.distance? - least) / (base - least)));
+    let blends = columns.iter().enumerate().filter(|(_, column)| matches!(column.place, Place::Blend { .. }));
+    let ranked = blends.filter_map(|(index, column)| Some((index, missing(column)?)));
+    ranked.filter(|(_, missing)| missing.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index)
+}
+
 /// Draws all curves below each other.
 ///
 /// # Errors
@@ -146,5 +158,34 @@ fn against_each_other(columns: &[Column], low: LowModel) -> Plot {
         captions: ["distance from the characters".to_owned(), "identity that is kept".to_owned()],
         x_names: vec![],
         series: series.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(place: Place, identity: f64, distance: f64) -> Column {
+        Column { place, identity, distance: Some(distance) }
+    }
+
+    fn blend(resolution: Resolution) -> Place {
+        Place::Blend { line: "blends".to_owned(), model: "tuned".to_owned(), resolution }
+    }
+
+    #[test]
+    fn the_best_blend_gains_most_for_what_it_loses() {
+        let mut columns = vec![
+            column(Place::Base, 1.0, 4.0),
+            column(blend(Resolution::R4), 0.95, 3.8),
+            column(blend(Resolution::new(8).unwrap()), 0.8, 1.5),
+            column(blend(Resolution::new(16).unwrap()), 0.2, 1.1),
+            column(Place::Tuned { model: "tuned".to_owned() }, 0.1, 1.0),
+        ];
+        assert_eq!(best(&columns), Some(2));
+        columns.iter_mut().for_each(|column| column.distance = None);
+        assert_eq!(best(&columns), None);
+        let alike = vec![column(Place::Base, 1.0, 1.0), column(blend(Resolution::R4), 0.9, 1.0)];
+        assert_eq!(best(&alike), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The blend grid: rows are latents, columns go from the base model over blends at every resolution to the tuned one.
 
 mod curves;
+mod names;
 mod scores;
 
 use std::path::PathBuf;
@@ -99,6 +100,9 @@ pub struct Gridded {
     /// The curves of the scores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plot: Option<PathBuf>,
+    /// The blend that keeps most of the identity for what it gains of the characters, if both were measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<String>,
 }
 
 /// Renders the grid and writes sheet, page and cells.
@@ -112,8 +116,9 @@ pub fn run(plan: &GridPlan, sink: &mut dyn Sink) -> Result<Gridded> {
         let model = checkpoint::read(path, Parts::GeneratorEma)?;
         let names = [plan.base.display().to_string(), path.display().to_string()];
         require_alike((&names[0], &base.config), (&names[1], &model.config))?;
-        tuned.push((path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), model.ema));
+        tuned.push(model.ema);
     }
+    let tuned: Vec<_> = names::shortest(&plan.tuned).into_iter().zip(tuned).collect();
     let generator = Generator::from_weights(&base.config, &base.ema)?;
     let faces = latents::faces(&plan.rows, &generator, &plan.preparation, sink)?;
     let captions = faces.iter().map(|face| face.caption.clone()).collect();
@@ -171,24 +176,26 @@ pub struct Grid {
 fn columns(plan: &GridPlan, base: &Checkpoint, tuned: &[(String, Weights<Layer>)]) -> Result<Vec<(Column, Place)>> {
     let resolutions = resolutions(plan, base.config.resolution)?;
     let mut columns = vec![(Column { caption: "base".to_owned(), weights: base.ema.clone() }, Place::Base)];
+    let several = tuned.len() > 1;
     for (name, model) in tuned {
+        let whose = if several { format!("{name} ") } else { String::new() };
         for &slope in &plan.slopes {
             for &resolution in &resolutions {
                 let (caption, weights) = match plan.blends {
                     Blends::UpTo => {
-                        let caption = format!("swap {resolution}{}", width_of(slope));
+                        let caption = format!("{whose}swap {resolution}{}", width_of(slope));
                         (caption, swapped(plan.low, (&base.ema, model), &base.config, (resolution, slope))?)
                     }
                     Blends::Alone => {
-                        (format!("{resolution} alone"), alone((&base.ema, model), &base.config, resolution)?)
+                        (format!("{whose}{resolution} alone"), alone((&base.ema, model), &base.config, resolution)?)
                     }
                 };
-                let line = format!("{}{}", if tuned.len() == 1 { "blends" } else { name }, width_of(slope));
+                let line = format!("{}{}", if several { name } else { "blends" }, width_of(slope));
                 let place = Place::Blend { line, model: name.clone(), resolution };
                 columns.push((Column { caption, weights }, place));
             }
         }
-        let caption = if tuned.len() == 1 { "tuned" } else { name };
+        let caption = if several { name } else { "tuned" };
         let column = Column { caption: caption.to_owned(), weights: model.clone() };
         columns.push((column, Place::Tuned { model: name.clone() }));
     }
@@ -319,7 +326,9 @@ fn save(
         (Some(_), true) => " (id: identity kept, d: distance from the characters)",
     };
     let title = &format!("{title}{legend}");
-    let (cells, plot) = (save_cells(plan, grid)?, save_plot(plan, places, scores)?);
+    let means = mean_scores(places, scores);
+    let (cells, plot) = (save_cells(plan, grid)?, save_plot(plan, &means)?);
+    let best = curves::best(&means).map(|column| grid.columns[column].clone());
     let (sheet, page) = (plan.outdir.join("grid.png"), plan.outdir.join("grid.html"));
     let notes: Vec<String> = scores.iter().map(CellScore::short).collect();
     picture::write(&sheet, &grid.sheet_with_notes(title, plan.cell_px, &notes)?)?;
@@ -334,7 +343,7 @@ fn save(
     for path in [&sheet, &page].into_iter().chain(&film).chain(&plot) {
         sink.event(&Event::Saved { path: path.clone() });
     }
-    Ok(Gridded { sheet, page, film, cells, columns: grid.columns.clone(), scores: scores.to_vec(), plot })
+    Ok(Gridded { sheet, page, film, cells, columns: grid.columns.clone(), scores: scores.to_vec(), plot, best })
 }
 
 /// Writes the columns as a film, where one is wanted.
@@ -362,14 +371,21 @@ fn save_cells(plan: &GridPlan, grid: &Grid) -> Result<Vec<PathBuf>> {
     grid.cells.iter().enumerate().map(save).collect()
 }
 
-/// Draws the columns' mean scores, where there are scores.
-fn save_plot(plan: &GridPlan, places: &[Place], scores: &[CellScore]) -> Result<Option<PathBuf>> {
+/// The mean scores of every column; none without scores.
+fn mean_scores(places: &[Place], scores: &[CellScore]) -> Vec<curves::Column> {
     if scores.is_empty() {
-        return Ok(None);
+        return Vec::new();
     }
     let column = |(index, place)| curves::Column::of(place, scores.iter().skip(index).step_by(places.len()));
-    let columns: Vec<curves::Column> = places.iter().enumerate().map(column).collect();
+    places.iter().enumerate().map(column).collect()
+}
+
+/// Draws the columns' mean scores, where there are scores.
+fn save_plot(plan: &GridPlan, columns: &[curves::Column]) -> Result<Option<PathBuf>> {
+    if columns.is_empty() {
+        return Ok(None);
+    }
     let path = plan.outdir.join("scores.png");
-    picture::write(&path, &curves::draw(&columns, plan.low)?.into())?;
+    picture::write(&path, &curves::draw(columns, plan.low)?.into())?;
     Ok(Some(path))
 }

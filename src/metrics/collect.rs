@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use ndarray::{Array2, ArrayView2};
 
-use crate::events::{Event, Sink};
 use crate::metrics::detectors::Watchers;
 use crate::metrics::images::{Stream, tensor};
+use crate::metrics::listener::Listener;
 use crate::statistics::{PatchPlan, Patches};
 
 /// What is wanted of a set of images.
@@ -48,7 +48,7 @@ pub(super) fn collect(
     stream: &mut dyn Stream,
     (resolution, channels): (usize, usize),
     (wanted, watchers): (&Wanted, &Watchers),
-    sink: &mut dyn Sink,
+    listener: &mut Listener<'_>,
 ) -> Result<Collected> {
     let total = wanted.images();
     let mut rows: BTreeMap<usize, Vec<f32>> = wanted.features.keys().map(|place| (*place, Vec::new())).collect();
@@ -70,7 +70,7 @@ pub(super) fn collect(
             }
         }
         done += count;
-        sink.event(&Event::Progress { done: done as u64, total: total as u64, unit: "images" });
+        listener.progress(done, total, "images")?;
     }
     for (place, rows) in rows {
         let length = watchers.at(place).detector.length();

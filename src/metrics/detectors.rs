@@ -7,7 +7,7 @@ use serde::Serialize;
 use toonify_networks::detector::{self, Detector};
 use toonify_networks::perceptual::{LinearWeights, Lpips, Perception, Vgg16};
 
-use crate::metrics::measure::{Eye, Measure, Metric};
+use crate::statistics::measure::{Eye, Measure, Metric};
 use crate::store::models::ModelFolders;
 use crate::store::weights;
 
@@ -133,7 +133,7 @@ fn published_file(metric: Metric, eye: Eye, folders: &ModelFolders) -> Result<Pa
         let place = folders.place_for(name);
         bail!(
             "`{metric}` needs the detector `{name}`, which is not here\n  hint: put it at `{}` or name a detector file \
-             with --detector; `swd` needs none",
+             of your own with --detector; `swd` needs none",
             place.display()
         );
     };

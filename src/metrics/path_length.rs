@@ -6,9 +6,9 @@ use toonify_networks::latent::{W, WPlus, Z};
 use toonify_networks::perceptual::{Perception, distances};
 use toonify_networks::stylegan2::Generator;
 
-use crate::events::{Event, Sink};
 use crate::metrics::images::{Images, Sampler};
-use crate::metrics::measure::{Path, PathSampling, PathSpace, View};
+use crate::metrics::listener::Listener;
+use crate::statistics::measure::{Path, PathSampling, PathSpace, View};
 use crate::statistics::{PathLength, path_length};
 
 /// Length of a step.
@@ -33,13 +33,13 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// What the networks return.
-    pub fn measure(&self, count: usize, seed: u32, sink: &mut dyn Sink) -> Result<PathLength> {
+    pub fn measure(&self, count: usize, seed: u32, listener: &mut Listener<'_>) -> Result<PathLength> {
         let mut sampler = Sampler::new(self.generator, self.reals, seed);
         let mut lengths = Vec::with_capacity(count);
-        sink.event(&Event::Started { what: format!("walking {count} paths in latent space") });
+        listener.started(format!("walking {count} paths in latent space"));
         while lengths.len() < count {
             lengths.extend(self.steps(&mut sampler, AT_ONCE.min(count - lengths.len()))?);
-            sink.event(&Event::Progress { done: lengths.len() as u64, total: count as u64, unit: "paths" });
+            listener.progress(lengths.len(), count, "paths")?;
         }
         path_length(&lengths)
     }

@@ -8,15 +8,15 @@ use toonify_networks::checkpoint::Checkpoint;
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::Generator;
 
-use crate::events::{Event, Sink};
 use crate::metrics::cache::Cache;
 use crate::metrics::collect::{Collected, Wanted, collect, first};
 use crate::metrics::detectors::Watchers;
 use crate::metrics::images::{Images, Sampler, Stored, Stream};
-use crate::metrics::measure::{Measure, Metric};
+use crate::metrics::listener::Listener;
 use crate::metrics::path_length::Walk;
 use crate::metrics::reals::{RealImages, Reals, moments};
 use crate::metrics::result::{self, MetricResult};
+use crate::statistics::measure::{Measure, Metric};
 use crate::statistics::{
     PatchPlan, frechet_distance, inception_score, kernel_distance, precision_recall, sliced_wasserstein, subsets,
 };
@@ -33,7 +33,7 @@ pub enum Fakes<'a> {
 /// Knows the real images, and measures others against them.
 pub struct Probe<'a> {
     metrics: Vec<Metric>,
-    watchers: Watchers,
+    watchers: &'a Watchers,
     reals: Reals<'a>,
     seed: u32,
 }
@@ -45,7 +45,7 @@ impl<'a> Probe<'a> {
     /// When there are no real images.
     pub fn new(
         metrics: Vec<Metric>,
-        watchers: Watchers,
+        watchers: &'a Watchers,
         (images, cache): (RealImages<'a>, Cache),
         seed: u32,
     ) -> Result<Self> {
@@ -56,8 +56,9 @@ impl<'a> Probe<'a> {
     /// Measures every metric, in their order.
     ///
     /// # Errors
-    /// When the images have another size or other channels than the real ones, a file cannot be read, or a network refuses.
-    pub fn measure(&mut self, fakes: Fakes<'_>, sink: &mut dyn Sink) -> Result<Vec<MetricResult>> {
+    /// When the images have another size or other channels than the real ones, a file cannot be read, or a network refuses;
+    /// [`Stopped`](crate::metrics::Stopped) when the listener ends it.
+    pub fn measure(&mut self, fakes: Fakes<'_>, listener: &mut Listener<'_>) -> Result<Vec<MetricResult>> {
         let generator = match fakes {
             Fakes::Checkpoint(checkpoint) => Some(Generator::from_weights(&checkpoint.config, &checkpoint.ema)?),
             Fakes::Images(_) => None,
@@ -65,9 +66,9 @@ impl<'a> Probe<'a> {
         let subject = Subject::new(fakes, generator.as_ref());
         subject.expect_like(self.reals.images().all)?;
         let wanted = self.wanted(&subject);
-        let collected = self.look_at(&subject, &wanted, sink)?;
+        let collected = self.look_at(&subject, &wanted, listener)?;
         let metrics = self.metrics.clone();
-        metrics.iter().map(|metric| self.one(metric, &subject, &collected, sink)).collect()
+        metrics.iter().map(|metric| self.one(metric, &subject, &collected, listener)).collect()
     }
 
     /// What the metrics together want of the images that are measured.
@@ -96,13 +97,13 @@ impl<'a> Probe<'a> {
         self.reals.images().of(metric).1.min(subject.count(metric.fakes))
     }
 
-    fn look_at(&self, subject: &Subject<'_>, wanted: &Wanted, sink: &mut dyn Sink) -> Result<Collected> {
+    fn look_at(&self, subject: &Subject<'_>, wanted: &Wanted, listener: &mut Listener<'_>) -> Result<Collected> {
         if wanted.images() > 0 {
-            sink.event(&Event::Started { what: format!("looking at {} images to be measured", wanted.images()) });
+            listener.started(format!("looking at {} images to be measured", wanted.images()));
         }
         let shape = subject.shape();
         let mut stream = subject.stream(self.reals.images().all, (self.seed, wanted.images()))?;
-        collect(stream.as_mut(), shape, (wanted, &self.watchers), sink)
+        collect(stream.as_mut(), shape, (wanted, self.watchers), listener)
     }
 
     fn one(
@@ -110,7 +111,7 @@ impl<'a> Probe<'a> {
         metric: &Metric,
         subject: &Subject<'_>,
         collected: &Collected,
-        sink: &mut dyn Sink,
+        listener: &mut Listener<'_>,
     ) -> Result<MetricResult> {
         let started = Instant::now();
         let (mut reals, mut fakes) = (self.reals.images().of(metric).1, subject.count(metric.fakes));
@@ -122,16 +123,16 @@ impl<'a> Probe<'a> {
         let results = match (metric.measure, place) {
             (Measure::Swd, _) => {
                 (reals, fakes) = (self.swd_images(metric, subject), self.swd_images(metric, subject));
-                self.swd(reals, collected, sink)?
+                self.swd(reals, collected, listener)?
             }
             (Measure::PathLength(path), Some(place)) => {
                 reals = 0;
                 let generator = subject.generator.context("path lengths need a generator, not a set of images")?;
                 let (perception, all) = (self.watchers.at(place).perception()?, self.reals.images().all);
                 let walk = Walk { generator, perception, reals: all, path };
-                vec![(name.clone(), walk.measure(fakes, self.seed, sink)?.mean)]
+                vec![(name.clone(), walk.measure(fakes, self.seed, listener)?.mean)]
             }
-            (_, Some(place)) => self.of_features(metric, &name, (place, collected, fakes), sink)?,
+            (_, Some(place)) => self.of_features(metric, &name, (place, collected, fakes), listener)?,
             (_, None) => anyhow::bail!("`{metric}` needs a detector"),
         };
         if metric.measure == Measure::InceptionScore {
@@ -141,8 +142,8 @@ impl<'a> Probe<'a> {
         Ok(MetricResult { metric: name, results, reals, fakes, detector, seed: self.seed, total_time })
     }
 
-    fn swd(&mut self, count: usize, collected: &Collected, sink: &mut dyn Sink) -> Result<Vec<(String, f64)>> {
-        let real = self.reals.patches(count, self.seed, (&self.watchers, sink))?;
+    fn swd(&mut self, count: usize, collected: &Collected, listener: &mut Listener<'_>) -> Result<Vec<(String, f64)>> {
+        let real = self.reals.patches(count, self.seed, (self.watchers, listener))?;
         let fake = collected.patches.as_ref().expect("the metric wants patches");
         let distance = sliced_wasserstein(fake, &real, self.seed)?;
         let levels = distance.levels.iter().map(|(px, distance)| (format!("swd_{px}px"), *distance));
@@ -154,7 +155,7 @@ impl<'a> Probe<'a> {
         metric: &Metric,
         name: &str,
         (place, collected, fakes): (usize, &Collected, usize),
-        sink: &mut dyn Sink,
+        listener: &mut Listener<'_>,
     ) -> Result<Vec<(String, f64)>> {
         /// Subsets of the kernel distance, and their size.
         const KID: (usize, usize) = (100, 1000);
@@ -162,21 +163,21 @@ impl<'a> Probe<'a> {
         const SPLITS: usize = 10;
         let rows: &Array2<f32> = &collected.features[&place];
         let fake = first(rows, fakes);
-        let at = (place, &self.watchers);
+        let at = (place, self.watchers);
         Ok(match metric.measure {
             Measure::Fid => {
-                let real = self.reals.root(metric, at, sink)?;
+                let real = self.reals.root(metric, at, listener)?;
                 let fake = moments(fake).gaussian()?;
                 vec![(name.to_owned(), frechet_distance(&real, &fake)?)]
             }
             Measure::Kid => {
-                let real = self.reals.rows(metric, at, sink)?;
+                let real = self.reals.rows(metric, at, listener)?;
                 let counts = (fake.nrows(), real.nrows());
                 let drawn = subsets(KID.0, KID.1, counts, &mut RandomState::new(self.seed));
                 vec![(name.to_owned(), kernel_distance(fake, real.view(), &drawn)?)]
             }
             Measure::PrecisionRecall => {
-                let real = self.reals.rows(metric, at, sink)?;
+                let real = self.reals.rows(metric, at, listener)?;
                 let found = precision_recall(real.view(), fake, NEIGHBOURS)?;
                 vec![(format!("{name}_precision"), found.precision), (format!("{name}_recall"), found.recall)]
             }

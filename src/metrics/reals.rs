@@ -7,12 +7,12 @@ use anyhow::Result;
 use ndarray::{Array2, ArrayView2};
 use toonify_networks::random::RandomState;
 
-use crate::events::{Event, Sink};
 use crate::metrics::cache::{Cache, Key};
 use crate::metrics::collect::{Wanted, collect};
 use crate::metrics::detectors::Watchers;
 use crate::metrics::images::{Images, Stored};
-use crate::metrics::measure::Metric;
+use crate::metrics::listener::Listener;
+use crate::statistics::measure::Metric;
 use crate::statistics::{FeatureRoot, Moments, PatchPlan, Patches};
 
 /// The real images.
@@ -62,7 +62,7 @@ impl<'a> Reals<'a> {
         &mut self,
         metric: &Metric,
         (place, watchers): (usize, &Watchers),
-        sink: &mut dyn Sink,
+        listener: &mut Listener<'_>,
     ) -> Result<Rc<Array2<f32>>> {
         let (set, count) = self.images.of(metric);
         let which = (place, metric.takes_mirrored(), count);
@@ -74,12 +74,12 @@ impl<'a> Reals<'a> {
             Some(rows) => rows,
             None => {
                 let name = &watchers.at(place).facts.name;
-                sink.event(&Event::Started { what: format!("{name} looks at {count} images of `{}`", set.name()) });
+                listener.started(format!("{name} looks at {count} images of `{}`", set.name()));
                 let wanted = Wanted { features: [(place, count)].into(), patches: None };
                 let order = (0..count).collect::<Vec<_>>().into_iter();
                 let mut stream = Stored { images: set, order };
                 let shape = (set.resolution(), set.channels());
-                let rows = collect(&mut stream, shape, (&wanted, watchers), sink)?.features.remove(&place);
+                let rows = collect(&mut stream, shape, (&wanted, watchers), listener)?.features.remove(&place);
                 let rows = rows.unwrap_or_default();
                 self.cache.keep_rows(&key, &rows)?;
                 rows
@@ -93,7 +93,7 @@ impl<'a> Reals<'a> {
         &mut self,
         metric: &Metric,
         (place, watchers): (usize, &Watchers),
-        sink: &mut dyn Sink,
+        listener: &mut Listener<'_>,
     ) -> Result<Rc<FeatureRoot>> {
         let which = (place, metric.takes_mirrored(), self.images.of(metric).1);
         if let Some(root) = self.roots.get(&which) {
@@ -103,7 +103,7 @@ impl<'a> Reals<'a> {
         let root = match self.cache.root(&key) {
             Some(root) => root,
             None => {
-                let rows = self.rows(metric, (place, watchers), sink)?;
+                let rows = self.rows(metric, (place, watchers), listener)?;
                 let root = FeatureRoot::new(moments(rows.view()).gaussian()?)?;
                 self.cache.keep_root(&key, &root)?;
                 root
@@ -117,13 +117,13 @@ impl<'a> Reals<'a> {
         &mut self,
         count: usize,
         seed: u32,
-        (watchers, sink): (&Watchers, &mut dyn Sink),
+        (watchers, listener): (&Watchers, &mut Listener<'_>),
     ) -> Result<Rc<Patches>> {
         if let Some(patches) = self.patches.get(&(count, seed)) {
             return Ok(Rc::clone(patches));
         }
         let set = self.images.all;
-        sink.event(&Event::Started { what: format!("cutting patches of {count} images of `{}`", set.name()) });
+        listener.started(format!("cutting patches of {count} images of `{}`", set.name()));
         let mut order: Vec<usize> = (0..set.len()).collect();
         RandomState::new(seed).shuffle(&mut order);
         order.truncate(count);
@@ -131,7 +131,7 @@ impl<'a> Reals<'a> {
         let wanted = Wanted { features: BTreeMap::new(), patches: Some((count, PatchPlan::published(seed))) };
         let mut stream = Stored { images: set, order: order.into_iter() };
         let shape = (set.resolution(), set.channels());
-        let patches = collect(&mut stream, shape, (&wanted, watchers), sink)?.patches;
+        let patches = collect(&mut stream, shape, (&wanted, watchers), listener)?.patches;
         let patches = Rc::new(patches.expect("patches were wanted"));
         Ok(Rc::clone(self.patches.entry((count, seed)).or_insert(patches)))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::metrics::detectors::DetectorFacts;
-use crate::metrics::measure::Metric;
+use crate::statistics::measure::Metric;
 
 /// One metric's numbers with everything that they depend on.
 #[derive(Clone, Debug, Serialize)]
@@ -41,8 +41,11 @@ pub(super) fn name(metric: &Metric, fakes: usize, foreign_detector: Option<&str>
 }
 
 impl MetricResult {
-    /// The number that one looks at first: lower is better but for precision, recall and inception score.
-    pub fn main_value(&self) -> f64 {
-        self.results.get(&self.metric).or(self.results.values().next()).copied().unwrap_or(f64::NAN)
+    /// The numbers that one looks at first, by name: one for most measures, two where there is no single one.
+    pub fn main_values(&self) -> Vec<(&str, f64)> {
+        match self.results.get(&self.metric) {
+            Some(value) => vec![(&self.metric, *value)],
+            None => self.results.iter().map(|(name, value)| (name.as_str(), *value)).collect(),
+        }
     }
 }

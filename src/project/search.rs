@@ -120,6 +120,10 @@ impl Progress {
 
     pub(super) fn step(&mut self, status: String, sink: &mut dyn Sink) {
         self.done += 1;
+        if self.done == 1 {
+            // A log file sees no bar; it should see that the work is under way.
+            sink.event(&Event::Note(format!("step 1 of {}: {status}", self.total)));
+        }
         sink.event(&Event::Status(status));
         sink.event(&Event::Progress { done: self.done as u64, total: self.total as u64, unit: "steps" });
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::report::record::RunRecord;
+use crate::report::record::{Curve, RunRecord};
 use crate::store::atomic;
 use crate::store::page::escape;
 
@@ -65,12 +65,19 @@ fn summary(record: &RunRecord) -> String {
     let row = |caption: &str, value: String| format!("<tr><th>{}</th><td>{value}</td></tr>\n", escape(caption));
     let last = |(name, caption): &(&str, &str)| Some(row(caption, short(record.curves.get(*name)?.last()?.1)));
     let mut rows: String = SUMMARY.iter().filter_map(last).collect();
-    for (name, curve) in &record.metrics {
-        if let Some((kimg, value)) = curve.last() {
-            rows += &row(name, format!("{} at {kimg} kimg", short(*value)));
+    for (name, curve) in record.metrics.values().flatten() {
+        if let (Some((kimg, value)), Some((best_kimg, best))) = (curve.last(), best(name, curve)) {
+            rows += &row(name, format!("{} at {kimg} kimg; best {} at {best_kimg}", short(*value), short(best)));
         }
     }
     format!("<table>\n{rows}</table>\n")
+}
+
+/// The best point of a metric: more is better of precision, recall and the inception score, less of everything else.
+fn best(name: &str, curve: &Curve) -> Option<(f64, f64)> {
+    let more = name.ends_with("_precision") || name.ends_with("_recall") || name.starts_with("is");
+    let rank = |value: f64| if more { -value } else { value };
+    curve.iter().copied().min_by(|a, b| rank(a.1).total_cmp(&rank(b.1)))
 }
 
 /// Four digits.
@@ -104,6 +111,17 @@ fn add_options(rows: &mut String, path: &str, value: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_best_is_the_least_but_for_precision_recall_and_inception_score() {
+        let curve = vec![(0.0, 5.0), (4.0, 2.0), (8.0, 9.0)];
+        assert_eq!(best("swd", &curve), Some((4.0, 2.0)));
+        assert_eq!(best("fid50k_full", &curve), Some((4.0, 2.0)));
+        for name in ["pr50k3_full_precision", "pr50k3_recall", "is50k_mean"] {
+            assert_eq!(best(name, &curve), Some((8.0, 9.0)), "{name}");
+        }
+        assert_eq!(best("swd", &Vec::new()), None);
+    }
 
     #[test]
     fn numbers_are_short() {

@@ -64,8 +64,9 @@ pub(super) fn write(record: &RunRecord, folder: &Path) -> Result<Vec<PathBuf>> {
         let chart = chart(plot.title, plot.scale, lines.collect());
         written.extend(draw(&chart, folder.join(plot.file_name))?);
     }
-    for (name, curve) in &record.metrics {
-        let chart = chart(name, Scale::Linear, vec![line(name, curve)]);
+    for (name, curves) in &record.metrics {
+        let lines = curves.iter().map(|(name, curve)| line(name, curve));
+        let chart = chart(name, Scale::Linear, lines.collect());
         written.extend(draw(&chart, folder.join(format!("metric-{}.png", file_part(name))))?);
     }
     Ok(written)

@@ -17,8 +17,8 @@ pub struct RunRecord {
     pub folder: PathBuf,
     /// Means of what was reported, by name, over thousands of images.
     pub curves: BTreeMap<String, Curve>,
-    /// Metrics, by name, over thousands of images.
-    pub metrics: BTreeMap<String, Curve>,
+    /// Results of each metric, by the metric's name and their own, over thousands of images.
+    pub metrics: BTreeMap<String, BTreeMap<String, Curve>>,
     /// Pictures of the fixed grid, by thousands of images.
     pub fakes: BTreeMap<u64, PathBuf>,
     /// What the training was asked to do.
@@ -41,8 +41,8 @@ impl RunRecord {
         for (name, path) in files(folder)? {
             if let Some(number) = between(&name, "fakes", ".png").and_then(|digits| digits.parse().ok()) {
                 record.fakes.insert(number, path);
-            } else if between(&name, "metric-", ".jsonl").is_some() {
-                lines(&path)?.iter().for_each(|line| record.add_metrics(line));
+            } else if let Some(metric) = between(&name, "metric-", ".jsonl") {
+                lines(&path)?.iter().for_each(|line| record.add_metrics(metric, line));
             } else if name == "training_options.json" {
                 let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
                 record.options = serde_json::from_str(&text).unwrap_or_default();
@@ -74,12 +74,13 @@ impl RunRecord {
         }
     }
 
-    fn add_metrics(&mut self, line: &Value) {
+    fn add_metrics(&mut self, metric: &str, line: &Value) {
         let snapshot = line.get("snapshot_pkl").and_then(Value::as_str).unwrap_or_default();
         let Some(kimg) = snapshot_kimg(snapshot) else { return };
         for (name, value) in line.get("results").and_then(Value::as_object).into_iter().flatten() {
             if let Some(value) = value.as_f64() {
-                self.metrics.entry(name.clone()).or_default().push((kimg, value));
+                let curves = self.metrics.entry(metric.to_owned()).or_default();
+                curves.entry(name.clone()).or_default().push((kimg, value));
             }
         }
     }
@@ -134,7 +135,7 @@ mod tests {
         }
         let record = RunRecord::read(folder.path()).unwrap();
         assert_eq!(record.curves["Loss/G/loss"], [(0.1, 1.5), (4.1, 0.5)]);
-        assert_eq!(record.metrics["fid50k_full"], [(4.0, 12.5)]);
+        assert_eq!(record.metrics["fid50k_full"]["fid50k_full"], [(4.0, 12.5)]);
         assert_eq!(record.fakes.keys().copied().collect::<Vec<_>>(), [0, 4]);
         assert_eq!(record.cell_px(), Some(64));
     }

@@ -50,10 +50,12 @@ impl EventFile {
     /// Adds a record. One that was cut off by a crash is skipped by whoever reads the file.
     ///
     /// # Errors
-    /// When the disk is full or fails.
+    /// When the disk is full or fails; the file is then as it was before.
     pub fn append(&mut self, scalars: &Scalars) -> Result<()> {
         let bytes = record(&event(scalars));
-        self.file.write_all(&bytes).with_context(|| format!("cannot write `{}`", self.path))
+        let describe = || format!("cannot write `{}`", self.path);
+        let length = self.file.metadata().with_context(describe)?.len();
+        self.file.write_all(&bytes).inspect_err(|_| drop(self.file.set_len(length))).with_context(describe)
     }
 }
 

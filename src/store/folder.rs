@@ -38,6 +38,27 @@ pub fn images(folder: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// All files called `name` in `folder` and below, sorted.
+///
+/// # Errors
+/// When a folder cannot be read; the message names it.
+pub fn files_called(folder: &Path, name: &str) -> Result<Vec<PathBuf>> {
+    let describe = |folder: &Path| format!("cannot read the folder `{}`", folder.display());
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).with_context(|| describe(&next))? {
+            let entry = entry.with_context(|| describe(&next))?;
+            if entry.file_type().with_context(|| describe(&next))?.is_dir() {
+                folders.push(entry.path());
+            } else if entry.file_name() == name {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Whether the name of `path` is that of an image in a format that can be decoded here.
 pub fn is_image_name(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
@@ -59,6 +80,19 @@ mod tests {
         let found = images(folder.path()).unwrap();
         let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["a.JPG", "b.png", "c.tiff"]);
+    }
+
+    #[test]
+    fn files_are_found_by_name_however_deep() {
+        let folder = tempfile::tempdir().unwrap();
+        for inner in ["b/c", "a"] {
+            create(folder.path().join(inner)).unwrap();
+            fs::write(folder.path().join(inner).join("w.npz"), b"").unwrap();
+            fs::write(folder.path().join(inner).join("other.npz"), b"").unwrap();
+        }
+        let expected = ["a/w.npz", "b/c/w.npz"].map(|name| folder.path().join(name));
+        assert_eq!(files_called(folder.path(), "w.npz").unwrap(), expected);
+        assert!(files_called(&folder.path().join("missing"), "w.npz").is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::store::checkpoint::{self, Format};
 use crate::train::fit::{Flow, Log, Progress, Watch};
 use crate::train::health::{Illness, diagnose};
 use crate::train::pictures::Grid;
+use crate::train::profile::{Part, Profile};
 use crate::train::run_folder::RunFolder;
 use crate::train::settings::Settings;
 use crate::train::snapshot::{self, State, Tick, Trainee};
@@ -115,10 +116,12 @@ impl<'a> Keeper<'a> {
     }
 
     /// Tells about the tick, and writes what is due at its end.
-    fn end_tick(&mut self, trainee: &Trainee, (at, done): (Progress, bool)) -> Result<()> {
+    fn end_tick(&mut self, trainee: &Trainee, (at, done): (Progress, bool), profile: &mut Profile) -> Result<()> {
         let p = trainee.augmenter().p();
-        let pace = self.statistics.end_tick(self.tick.number, at, (&self.tally, p))?;
-        self.tensorboard.follow()?;
+        let pace = self.statistics.end_tick(at);
+        let written = self.statistics.write(self.tick.number, at, (&self.tally, p, &pace));
+        let followed = written.and_then(|()| self.tensorboard.follow());
+        self.put_up_with(followed);
         self.sink.event(&Event::Note(self.status(at, &pace, p)));
         for illness in diagnose(&self.tally, trainee.augmenter().follows().then_some(p)) {
             self.tell(illness);
@@ -127,12 +130,14 @@ impl<'a> Keeper<'a> {
         self.tick = Tick { number: self.tick.number + 1, images: at.images };
         self.tally = Tally::default();
         if due {
-            let result = self.write_snapshot(trainee, at);
+            let result = profile.time(Part::Snapshots, || self.write_snapshot(trainee, at));
             if done {
                 return result;
             }
+            self.saved.when = Instant::now();
             self.put_up_with(result);
         }
+        self.statistics.start_tick(at, &pace);
         Ok(())
     }
 
@@ -141,7 +146,6 @@ impl<'a> Keeper<'a> {
     fn put_up_with(&mut self, result: Result<()>) {
         if let Err(error) = result {
             self.sink.event(&Event::Warning(format!("{error:#}; the training goes on, the last good state is kept")));
-            self.saved.when = Instant::now();
         }
     }
 
@@ -152,11 +156,14 @@ impl<'a> Keeper<'a> {
         let provenance = Provenance { augment_p: Some(f64::from(trainee.augmenter().p())), ..self.provenance.clone() };
         let path = self.folder.network(kimg);
         checkpoint::write(&path, &trainee.checkpoint(provenance)?, Format::Toonify)?;
+        // The state last: a run that is killed before goes on from the older one and writes these files again.
+        self.save(trainee, at)?;
+        // Whoever hears of the networks may measure them for hours; everything is safe by now.
         for path in [self.folder.fakes(kimg), path] {
             self.sink.event(&Event::Saved { path });
         }
-        // The state last: a run that is killed before goes on from the older one and writes these files again.
-        self.save(trainee, at)?;
+        let followed = self.tensorboard.follow();
+        self.put_up_with(followed);
         if spread < ALIKE * self.pictures.spread && self.tick.number > 1 {
             self.tell(Illness::Collapse);
         }
@@ -200,7 +207,7 @@ impl Watch<Trainee> for Keeper<'_> {
         let done = at.images >= total;
         // As published, the first tick ends after the first step.
         if done || self.tick.number == 0 || at.images >= self.tick.images + KIMG_PER_TICK * 1000 {
-            self.end_tick(trainee, (at, done))?;
+            self.end_tick(trainee, (at, done), &mut log.profile)?;
         }
         self.sink.event(&Event::Progress { done: at.images.min(total), total, unit: "images" });
         if self.stop.load(Ordering::Relaxed) {
@@ -208,6 +215,7 @@ impl Watch<Trainee> for Keeper<'_> {
         }
         if !done && self.saved.when.elapsed() >= self.saved.every {
             let result = self.save(trainee, at);
+            self.saved.when = Instant::now();
             self.put_up_with(result);
         }
         Ok(Flow::Continue)

@@ -7,7 +7,6 @@ pub mod ema;
 pub mod fit;
 pub mod health;
 pub mod keeper;
-pub mod needs;
 pub mod pictures;
 pub mod plan;
 pub mod profile;
@@ -33,11 +32,12 @@ use toonify_networks::random::RandomState;
 
 pub use profile::Share;
 pub use run_folder::state_in;
-pub use settings::{DataSettings, Place, Settings, Start, TrainPlan};
+pub use settings::{Asked, DataSettings, Place, Settings, Start, TrainPlan};
 pub use source::{Source, SourceShape};
 
 use crate::events::{Event, Sink};
-use crate::store::json;
+use crate::store::lock::FolderLock;
+use crate::store::{atomic, json};
 use fit::{FitPlan, Log, Progress};
 use keeper::{Keeper, Pictures, Run};
 use pictures::Grid;
@@ -76,6 +76,8 @@ pub fn run(plan: &TrainPlan, source: &dyn Source, stop: &AtomicBool, sink: &mut 
         saved.restore(&mut trainee)?;
     }
     let folder = RunFolder::open(&plan.place)?;
+    let _lock = FolderLock::take(folder.path())?;
+    atomic::sweep(folder.path());
     sink.event(&Event::Note(format!("writing to `{}`", folder.path().display())));
     json::write(&folder.options(), settings)?;
     let pictures = open_pictures(source, settings, (&folder, &trainee, saved.is_some()))?;
@@ -96,13 +98,14 @@ pub fn run(plan: &TrainPlan, source: &dyn Source, stop: &AtomicBool, sink: &mut 
     })
 }
 
-/// The settings of a run that can go on.
+/// What a run that can go on was asked to do, and how far it has come.
 ///
 /// # Errors
 /// When the folder holds no state, or a damaged one.
-pub fn saved_settings(folder: &Path) -> Result<Settings> {
+pub fn saved(folder: &Path) -> Result<(Settings, Progress)> {
     let run = RunFolder::open(&Place::Existing(folder.to_owned()))?;
-    Ok(snapshot::load(&run.state())?.state.settings)
+    let state = snapshot::load(&run.state())?.state;
+    Ok((state.settings, state.at))
 }
 
 fn start(plan: &TrainPlan, sink: &mut dyn Sink) -> Result<(Checkpoint, Option<Saved>)> {

@@ -3,6 +3,7 @@
 //!
 //! Nothing here opens a file: what the training set is comes in as [`DataFacts`].
 
+mod anew;
 mod augmentation;
 mod config;
 mod metric;
@@ -13,18 +14,19 @@ mod published;
 
 use toonify_networks::augment::AugmentSet;
 
+use crate::statistics::Metric;
 use crate::store::models::{self, Origin};
 use crate::train::ema::EmaConfig;
 use crate::train::pictures::published_grid;
 use crate::train::recipes::augmenter::AugmentSettings;
 use crate::train::recipes::freeze::{Freeze, Mapping};
 use crate::train::recipes::stylegan2::LossSettings;
-use crate::train::settings::{DataSettings, Settings};
+use crate::train::settings::{Asked, DataSettings, Settings};
 use config::Base;
 use name::Description;
 use options::{Options, Switch, Tweaks};
 
-pub use metric::{Detector, Metric};
+pub use anew::Anew;
 pub use options::Config;
 
 /// An option that cannot be what it is; the text names it.
@@ -59,16 +61,12 @@ pub struct Resolved {
     pub options: Options,
     /// Name of the run, without its number.
     pub description: String,
-    /// Devices that the batch is divided among; here one does the work of all, one after the other.
-    pub gpus: usize,
-    /// What is measured at each snapshot; `None` leaves the choice to what can be measured.
-    pub metrics: Option<Vec<Metric>>,
     /// Everything that decides the result.
     pub settings: Settings,
     /// Images that are used, before mirroring.
     pub images: usize,
-    /// Channels times resolution, and most channels, of both networks.
-    pub channels: (usize, usize),
+    /// Base configuration, devices, channels; here one device does the work of all, one after the other.
+    pub asked: Asked,
     /// Where the weights come from; `None` for random ones.
     pub origin: Option<Origin>,
     /// Threads that read images.
@@ -104,6 +102,8 @@ pub fn resolve(
     tweak(&options.tweaks, &mut base, &mut description)?;
     let (generator, discriminator) = networks::configs(options, &base, &facts)?;
     let images = data.subset.unwrap_or(facts.images);
+    let (channel_base, channel_max) = (base.channel_base, base.channel_max);
+    let asked = Asked { config: options.config, gpus, channel_base, channel_max };
     let settings = Settings {
         data,
         generator,
@@ -114,12 +114,13 @@ pub fn resolve(
         batch_gpu: base.batch_gpu as u64,
         total_kimg: base.kimg as u64,
         snapshot_ticks,
+        metrics: metrics.unwrap_or_else(Metric::default_while_training),
         grid: options.tweaks.grid.unwrap_or_else(|| published_grid(facts.resolution)),
         seed: options.seed,
+        asked: Some(asked),
     };
-    let channels = (base.channel_base, base.channel_max);
     let (options, description) = (options.clone(), description.finish());
-    Ok(Resolved { options, description, gpus, metrics, settings, images, channels, origin, workers })
+    Ok(Resolved { options, description, settings, images, asked, origin, workers })
 }
 
 fn at_least_1(number: i64, text: &str) -> Result<usize, PlanError> {

@@ -17,17 +17,21 @@ pub enum Part {
     Optimiser,
     /// Moving the averaged generator.
     Average,
-    /// Writing down what happened, and pictures and snapshots.
+    /// Writing down what happened.
     Logging,
+    /// Pictures and snapshots, and what is done with them at once, such as measuring; it happens within [`Part::Logging`],
+    /// from which it is taken out. How often it comes is up to the user, so it is no part of the loop.
+    Snapshots,
 }
 
-const PARTS: [(Part, &str); 6] = [
+const PARTS: [(Part, &str); 7] = [
     (Part::Data, "data"),
     (Part::Networks, "networks"),
     (Part::Augmentation, "augmentation"),
     (Part::Optimiser, "optimiser"),
     (Part::Average, "average"),
     (Part::Logging, "logging"),
+    (Part::Snapshots, "snapshots"),
 ];
 
 /// Time spent in each part.
@@ -63,10 +67,14 @@ impl Profile {
 
     /// Every part with its share of the whole.
     pub fn shares(&self) -> Vec<Share> {
-        let within = self.spent[Part::Augmentation as usize];
-        let of = |part: Part| match part {
-            Part::Networks => self.spent[part as usize].saturating_sub(within).as_secs_f64(),
-            _ => self.spent[part as usize].as_secs_f64(),
+        let of = |part: Part| {
+            let all = self.spent[part as usize];
+            let within = match part {
+                Part::Networks => self.spent[Part::Augmentation as usize],
+                Part::Logging => self.spent[Part::Snapshots as usize],
+                _ => Duration::ZERO,
+            };
+            all.saturating_sub(within).as_secs_f64()
         };
         let total: f64 = PARTS.iter().map(|(part, _)| of(*part)).sum();
         let row = |(part, name): &(Part, &'static str)| {
@@ -76,9 +84,14 @@ impl Profile {
         PARTS.iter().map(row).collect()
     }
 
-    /// The share of everything but the networks.
+    /// The share of the loop itself in the steps: everything but the networks, without snapshots.
     pub fn overhead(&self) -> f64 {
-        self.shares().iter().filter(|share| share.part != "networks").map(|share| share.share).sum()
+        let seconds = |parts: &[&str]| -> f64 {
+            let shares = self.shares().into_iter();
+            shares.filter(|share| !parts.contains(&share.part)).map(|share| share.seconds).sum()
+        };
+        let steps = seconds(&["snapshots"]);
+        if steps > 0.0 { seconds(&["snapshots", "networks"]) / steps } else { 0.0 }
     }
 }
 
@@ -97,6 +110,10 @@ mod tests {
         assert!((shares.iter().map(|share| share.share).sum::<f64>() - 1.0).abs() < 1e-12);
         assert!((profile.overhead() - 0.3).abs() < 1e-12);
         assert_eq!(Profile::default().overhead(), 0.0);
+        profile.add(Part::Logging, Duration::from_secs(5));
+        profile.add(Part::Snapshots, Duration::from_secs(5));
+        assert_eq!((profile.shares()[5].seconds, profile.shares()[6].seconds), (0.0, 5.0));
+        assert!((profile.overhead() - 0.3).abs() < 1e-12, "snapshots are no part of the loop");
     }
 
     #[test]
@@ -104,6 +121,6 @@ mod tests {
         let mut profile = Profile::default();
         assert_eq!(profile.time(Part::Optimiser, || 7), 7);
         let spent: Vec<bool> = profile.spent.iter().map(|time| !time.is_zero()).collect();
-        assert_eq!(spent, [false, false, false, true, false, false]);
+        assert_eq!(spent, [false, false, false, true, false, false, false]);
     }
 }

@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use toonify_networks::stylegan2::{DiscriminatorConfig, GeneratorConfig};
 
+use crate::statistics::Metric;
+use crate::train::plan::Config;
 use crate::train::recipes::augmenter::AugmentSettings;
 use crate::train::recipes::stylegan2::LossSettings;
 
@@ -31,10 +33,29 @@ pub struct Settings {
     pub total_kimg: u64,
     /// Ticks between snapshots.
     pub snapshot_ticks: u64,
+    /// What is measured at each snapshot; runs of before it was measured take the default.
+    #[serde(default = "Metric::default_while_training")]
+    pub metrics: Vec<Metric>,
     /// Columns and rows of the pictures `reals.png` and `fakes*.png`.
     pub grid: (usize, usize),
     /// Where all random numbers start.
     pub seed: u32,
+    /// What the numbers above were taken from; runs of before this was kept do not know.
+    #[serde(default)]
+    pub asked: Option<Asked>,
+}
+
+/// What numbers of the settings were taken from: decides nothing by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The base configuration.
+    pub config: Config,
+    /// Devices that the batch is divided among.
+    pub gpus: usize,
+    /// Channels times resolution of both networks.
+    pub channel_base: usize,
+    /// Most channels anywhere.
+    pub channel_max: usize,
 }
 
 /// Which images of which set.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use toonify_networks::checkpoint::{Checkpoint, DiscriminatorCheckpoint, Parts, Provenance, Unused};
 use toonify_networks::random::RandomState;
-use toonify_networks::stylegan2::{DiscriminatorLayer, Layer, TensorName, Weights};
+use toonify_networks::stylegan2::{DiscriminatorLayer, GeneratorConfig, Layer, TensorName, Weights};
 
 use crate::events::{Event, Sink};
 use crate::store::checkpoint::CheckpointFile;
@@ -43,6 +43,7 @@ pub fn from_file(path: &Path, settings: &Settings, sink: &mut dyn Sink) -> Resul
     let file = CheckpointFile::open(path)?;
     let parent = format!("{} `{}`, trained further", file.sha256(), path.file_name().unwrap_or_default().display());
     let (mut found, _report) = file.read(Parts::All, Unused::Refuse)?;
+    alike(path, &found.config, &settings.generator)?;
     fit::<Layer>((path, "G"), &found.ema, &settings.generator)?;
     found.config = settings.generator.clone();
     if found.generator.is_none() {
@@ -70,6 +71,27 @@ pub fn from_file(path: &Path, settings: &Settings, sink: &mut dyn Sink) -> Resul
     Ok(found)
 }
 
+/// Refuses networks for other images or labels, in words that do not need a tensor's name.
+fn alike(path: &Path, found: &GeneratorConfig, expected: &GeneratorConfig) -> Result<()> {
+    let channels = |count: usize| if count == 1 { "gray".to_owned() } else { format!("{count} channels") };
+    let labels =
+        |length: usize| if length == 0 { "no labels".to_owned() } else { format!("labels of {length} numbers") };
+    let size = |config: &GeneratorConfig| format!("{0}x{0} px", config.resolution.px());
+    let pairs = [
+        (size(found), size(expected), "build a set of that size with `toonify dataset build`"),
+        (channels(found.img_channels), channels(expected.img_channels), "see `toonify dataset build --channels`"),
+        (labels(found.c_dim), labels(expected.c_dim), "--cond switches the labels of the training set on"),
+    ];
+    for (found, expected, hint) in pairs {
+        ensure!(
+            found == expected,
+            "`{}` does not fit: its networks are for {found}, the training set is for {expected}\n  hint: {hint}",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
 /// Refuses weights that are not those of `config`, naming the first difference and the options that would fit.
 fn fit<L: TensorName>((path, network): (&Path, &str), weights: &Weights<L>, config: &L::Config) -> Result<()> {
     let expected = L::all(config);
@@ -78,8 +100,8 @@ fn fit<L: TensorName>((path, network): (&Path, &str), weights: &Weights<L>, conf
         if found.as_ref() != Some(shape) {
             let found = found.map_or("is missing".to_owned(), |found| format!("has shape {found:?}"));
             bail!(
-                "`{}` does not fit: `{network}.{layer}` {found}, expected {shape:?}. Resolution, --cbase, --cmax, \
-                 --map-layers and labels must be those that it was trained with (`toonify inspect` tells)",
+                "`{}` does not fit: `{network}.{layer}` {found}, expected {shape:?}. --cfg, --cbase, --cmax, --latent and \
+                 --map-layers must be those that it was trained with (`toonify inspect` tells)",
                 path.display()
             );
         }

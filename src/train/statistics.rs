@@ -24,6 +24,8 @@ pub struct Statistics {
 struct TickStart {
     when: Instant,
     images: u64,
+    /// Seconds between the end of the tick before and this start.
+    maintenance: f64,
 }
 
 /// How fast a training goes.
@@ -35,6 +37,8 @@ pub struct Pace {
     pub seconds_per_tick: f64,
     /// In the tick that has ended.
     pub seconds_per_kimg: f64,
+    /// Between the tick before and that one: pictures, snapshots, measurements.
+    pub maintenance_seconds: f64,
 }
 
 impl Statistics {
@@ -59,20 +63,36 @@ impl Statistics {
             }
             atomic::write(path, kept.as_bytes())?;
         }
-        Ok(Statistics { path: path.to_owned(), started: now, before, tick: TickStart { when: now, images: at.images } })
+        let tick = TickStart { when: now, images: at.images, maintenance: 0.0 };
+        Ok(Statistics { path: path.to_owned(), started: now, before, tick })
     }
 
-    /// Appends the line of a tick that has ended, and starts the next one.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn end_tick(&mut self, number: u64, at: Progress, (tally, p): (&Tally, f32)) -> Result<Pace> {
+    /// Reads the clock at the end of a tick.
+    pub fn end_tick(&mut self, at: Progress) -> Pace {
         let now = Instant::now();
         let seconds = (now - self.tick.when).as_secs_f64();
         let kimg = (at.images - self.tick.images) as f64 / 1000.0;
+        Pace {
+            total_seconds: self.before + (now - self.started).as_secs_f64(),
+            seconds_per_tick: seconds,
+            seconds_per_kimg: seconds / kimg.max(1e-9),
+            maintenance_seconds: self.tick.maintenance,
+        }
+    }
+
+    /// Starts the clock of the next tick. What happened since the end of the last one, at `pace`, was no training:
+    /// pictures, snapshots, measurements.
+    pub fn start_tick(&mut self, at: Progress, pace: &Pace) {
+        let now = Instant::now();
         let total_seconds = self.before + (now - self.started).as_secs_f64();
-        let pace = Pace { total_seconds, seconds_per_tick: seconds, seconds_per_kimg: seconds / kimg.max(1e-9) };
-        self.tick = TickStart { when: now, images: at.images };
+        self.tick = TickStart { when: now, images: at.images, maintenance: total_seconds - pace.total_seconds };
+    }
+
+    /// Appends the line of a tick that has ended.
+    ///
+    /// # Errors
+    /// When the file cannot be written; it is then as it was before.
+    pub fn write(&self, number: u64, at: Progress, (tally, p, pace): (&Tally, f32, &Pace)) -> Result<()> {
         let mut line: Map<String, Value> = tally.iter().map(|(name, sums)| (name.to_owned(), entry(sums))).collect();
         let single = [
             ("Progress/tick", number as f64),
@@ -81,17 +101,31 @@ impl Statistics {
             ("Timing/total_sec", pace.total_seconds),
             ("Timing/sec_per_tick", pace.seconds_per_tick),
             ("Timing/sec_per_kimg", pace.seconds_per_kimg),
+            ("Timing/maintenance_sec", pace.maintenance_seconds),
         ];
-        line.extend(single.map(|(name, value)| (name.to_owned(), json!({ "num": 1, "mean": value, "std": 0.0 }))));
+        let memory = resident_bytes().map(|bytes| ("Resources/cpu_mem_gb", bytes as f64 / f64::from(1 << 30)));
+        let one = |value: f64| json!({ "num": 1, "mean": value, "std": 0.0 });
+        line.extend(single.into_iter().chain(memory).map(|(name, value)| (name.to_owned(), one(value))));
         let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         line.insert("timestamp".to_owned(), json!(timestamp));
         let mut text = serde_json::to_string(&line)?;
         text.push('\n');
-        let file = OpenOptions::new().create(true).append(true).open(&self.path);
-        file.and_then(|mut file| file.write_all(text.as_bytes()))
-            .with_context(|| format!("cannot write `{}`", self.path.display()))?;
-        Ok(pace)
+        append(&self.path, text.as_bytes()).with_context(|| format!("cannot write `{}`", self.path.display()))
     }
+}
+
+/// Adds all of `bytes` to a file, or nothing.
+fn append(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let length = file.metadata()?.len();
+    file.write_all(bytes).inspect_err(|_| drop(file.set_len(length)))
+}
+
+/// Memory that the process holds, where the system tells.
+fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 fn entry(sums: Sums) -> Value {
@@ -111,7 +145,9 @@ mod tests {
         let mut statistics = Statistics::open(&path, 0, Progress::default()).unwrap();
         for tick in 0..3 {
             let at = Progress { step: tick + 1, images: 500 * (tick + 1) };
-            statistics.end_tick(tick, at, (&tally, 0.25)).unwrap();
+            let pace = statistics.end_tick(at);
+            statistics.write(tick, at, (&tally, 0.25, &pace)).unwrap();
+            statistics.start_tick(at, &pace);
         }
         fs::write(&path, fs::read_to_string(&path).unwrap() + "{\"half").unwrap();
         Statistics::open(&path, 2, Progress { step: 2, images: 1000 }).unwrap();
@@ -122,5 +158,19 @@ mod tests {
         assert_eq!(lines[1]["Progress/augment"]["mean"], 0.25);
         assert_eq!(lines[0]["Loss/G/loss"], json!({ "num": 1, "mean": 0.5, "std": 0.0 }));
         assert!(lines[0]["timestamp"].as_f64().unwrap() > 1e9);
+        assert!(!cfg!(target_os = "linux") || lines[0]["Resources/cpu_mem_gb"]["mean"].as_f64().unwrap() > 1e-4);
+    }
+
+    #[test]
+    fn what_happens_between_ticks_is_no_part_of_their_pace() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut statistics = Statistics::open(&folder.path().join("stats.jsonl"), 0, Progress::default()).unwrap();
+        let at = |step: u64| Progress { step, images: 1000 * step };
+        let first = statistics.end_tick(at(1));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        statistics.start_tick(at(1), &first);
+        let second = statistics.end_tick(at(2));
+        assert!(second.maintenance_seconds >= 0.2 && first.maintenance_seconds == 0.0, "{second:?}");
+        assert!(second.total_seconds >= first.total_seconds + second.seconds_per_tick + 0.2, "{first:?} {second:?}");
     }
 }

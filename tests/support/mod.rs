@@ -138,8 +138,6 @@ pub fn interrupt_after(words: &str, args: &[&str]) -> Output {
     while !said.contains(words) {
         assert!(stderr.read_line(&mut said).expect("UTF-8") > 0, "it ended without saying `{words}`: {said}");
     }
-    // What was announced begins.
-    std::thread::sleep(std::time::Duration::from_secs(1));
     assert!(signal(&child, "INT"), "it ended too early: {said}");
     stderr.read_to_string(&mut said).expect("UTF-8");
     let mut output = child.wait_with_output().expect("it ends");

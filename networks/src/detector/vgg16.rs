@@ -9,11 +9,14 @@ use crate::error::{Error, Result};
 use crate::ops::{Edge, MaxPool, max_pool2d};
 use crate::perceptual::{Backbone, Vgg16, take};
 
-/// Names of the two fully connected layers.
-const LAYERS: [[&str; 2]; 2] = [["layers.fc1", "layers.fc2"], ["classifier.0", "classifier.3"]];
+/// Names of the two fully connected layers, and of the network for reports: the published numbers belong to the published
+/// weights.
+const LAYERS: [([&str; 2], &str); 2] =
+    [(["layers.fc1", "layers.fc2"], "VGG16"), (["classifier.0", "classifier.3"], "VGG16 (torchvision)")];
 
 /// VGG16 up to its second fully connected layer.
 pub struct Vgg16Features {
+    name: &'static str,
     convolutions: Vgg16,
     layers: [FullyConnected; 2],
 }
@@ -39,7 +42,7 @@ impl FullyConnected {
 impl Vgg16Features {
     /// Whether the tensors look like VGG16's, with its fully connected layers.
     pub fn recognises(tensors: &BTreeMap<String, Tensor>) -> bool {
-        LAYERS.iter().any(|names| tensors.contains_key(&format!("{}.weight", names[1])))
+        LAYERS.iter().any(|(layers, _)| tensors.contains_key(&format!("{}.weight", layers[1])))
     }
 
     /// Takes the tensors of the published `vgg16.pt` or of torchvision's state dict.
@@ -47,21 +50,21 @@ impl Vgg16Features {
     /// # Errors
     /// [`Error::Value`] when a tensor is missing, [`Error::Shape`] when it has another shape.
     pub fn from_tensors(mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
-        let names = LAYERS.iter().find(|names| tensors.contains_key(&format!("{}.weight", names[1])));
-        let Some([first, second]) = names else {
+        let found = LAYERS.iter().find(|(layers, _)| tensors.contains_key(&format!("{}.weight", layers[1])));
+        let Some(([first, second], name)) = found else {
             return Err(Error::value("weights file", "without fully connected layers", "all of VGG16"));
         };
         let layers = [
             FullyConnected::take(&mut tensors, first, [4096, 512 * 7 * 7])?,
             FullyConnected::take(&mut tensors, second, [4096, 4096])?,
         ];
-        Ok(Vgg16Features { convolutions: Vgg16::from_tensors(tensors)?, layers })
+        Ok(Vgg16Features { name, convolutions: Vgg16::from_tensors(tensors)?, layers })
     }
 }
 
 impl Detector for Vgg16Features {
     fn name(&self) -> &'static str {
-        "VGG16"
+        self.name
     }
 
     fn length(&self) -> usize {

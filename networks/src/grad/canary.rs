@@ -11,6 +11,12 @@ use crate::random::RandomState;
 /// thread's first backward pass. Only tests need it, as an oracle.
 pub const DOUBLE_BACKWARD_VARIABLE: &str = "CANDLE_GRAD_DO_NOT_DETACH";
 
+/// Whether the process asks candle to keep the graph of gradients.
+#[expect(clippy::disallowed_methods, reason = "candle reads this setting from nowhere else")]
+pub(crate) fn graph_of_gradients_is_kept() -> bool {
+    std::env::var(DOUBLE_BACKWARD_VARIABLE).is_ok_and(|value| !value.is_empty() && value != "0")
+}
+
 /// Tells by trying whether candle keeps the graph of gradients on this thread: whether (x³)'' is 6x.
 ///
 /// # Errors

@@ -156,6 +156,11 @@ impl Filter {
         }
     }
 
+    /// Whether the filter is the product of one for each axis.
+    pub(crate) fn is_separable(&self) -> bool {
+        self.factors().len() == 1
+    }
+
     /// The filter as a sum of products (vertical taps, horizontal taps): one if it is separable, else one for each row.
     pub(crate) fn factors(&self) -> Vec<(Vec<f64>, Vec<f64>)> {
         match &self.taps {

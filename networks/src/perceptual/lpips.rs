@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
+use crate::ops::distance::of_length_one;
 use crate::perceptual::Perception;
 use crate::perceptual::tensors::take;
 
@@ -81,17 +82,9 @@ impl Perception for Lpips {
         let maps = self.backbone.feature_maps(images)?;
         let layers = maps.iter().zip(&self.linear.0).map(|(map, weights)| {
             let (_n, _c, h, w) = map.dims4()?;
-            let weights = (weights.sqrt()? / ((h * w) as f64).sqrt())?.to_dtype(map.dtype())?;
-            Ok(of_length_one(map)?.broadcast_mul(&weights)?.flatten_from(1)?)
+            let weights = (weights.flatten_all()?.sqrt()? / ((h * w) as f64).sqrt())?;
+            Ok(of_length_one(map, &weights)?.flatten_from(1)?)
         });
         Ok(Tensor::cat(&layers.collect::<Result<Vec<_>>>()?, 1)?)
     }
-}
-
-/// Divides the vector at each position by its length.
-fn of_length_one(map: &Tensor) -> Result<Tensor> {
-    /// Keeps the gradient finite where a vector is zero.
-    const EPS: f64 = 1e-8;
-    let length = (map.sqr()?.sum_keepdim(1)? + EPS)?.sqrt()?;
-    Ok(map.broadcast_div(&length)?)
 }

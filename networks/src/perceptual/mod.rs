@@ -21,6 +21,7 @@ mod vgg16;
 use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::ops::distance::squared_distance;
 
 pub use judge::Judge;
 pub use lpips::{Backbone, LinearWeights, Lpips};
@@ -57,6 +58,6 @@ impl Perception for Combined {
 /// # Errors
 /// When the batches differ in shape, or as [`Perception::features`].
 pub fn distances(perception: &dyn Perception, a: &Tensor, b: &Tensor) -> Result<Vec<f64>> {
-    let difference = (perception.features(a)? - perception.features(b)?)?;
-    Ok(difference.to_dtype(candle_core::DType::F64)?.sqr()?.sum(1)?.to_vec1()?)
+    let distances = squared_distance(&perception.features(a)?, &perception.features(b)?)?;
+    Ok(distances.to_dtype(candle_core::DType::F64)?.to_vec1()?)
 }

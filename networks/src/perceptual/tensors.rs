@@ -6,7 +6,8 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
-use crate::ops::{Convolution, conv2d};
+use crate::ops::relu_stack::{ReluConv, relu_stack};
+use crate::ops::{Activation, BiasAct, Convolution, bias_act, conv2d};
 
 /// Takes the tensor `name`, which must have the shape `expected`.
 ///
@@ -27,7 +28,7 @@ pub(crate) fn take(tensors: &mut BTreeMap<String, Tensor>, name: &str, expected:
 /// A convolution with bias, followed by a ReLU, as image classifiers have them.
 pub(crate) struct ConvRelu {
     weight: Dual,
-    bias: Tensor,
+    bias: Dual,
     spec: Convolution,
 }
 
@@ -43,20 +44,35 @@ impl ConvRelu {
         spec: Convolution,
     ) -> Result<Self> {
         let weight = take(tensors, &format!("{name}.weight"), &shape)?.into();
-        let bias = take(tensors, &format!("{name}.bias"), &shape[..1])?.reshape((1, shape[0], 1, 1))?;
+        let bias = take(tensors, &format!("{name}.bias"), &shape[..1])?.into();
         Ok(ConvRelu { weight, bias, spec })
     }
 
     /// Joins `weight` `[O, I, kh, kw]` and `bias` `[O]`.
     pub(crate) fn new(weight: Tensor, bias: &Tensor, spec: Convolution) -> Result<Self> {
-        Ok(ConvRelu { weight: weight.into(), bias: bias.reshape((1, (), 1, 1))?, spec })
+        Ok(ConvRelu { weight: weight.into(), bias: bias.flatten_all()?.into(), spec })
     }
 
     /// # Shapes
     /// x `[N, I, H, W]` → `[N, O, H', W']`
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = conv2d(&x.into(), &self.weight, &self.spec)?.into_value();
-        Ok(y.broadcast_add(&self.bias)?.relu()?)
+        let relu = BiasAct { gain: Some(1.0), ..BiasAct::new(Activation::Relu) };
+        let y = conv2d(&x.into(), &self.weight, &self.spec)?;
+        Ok(bias_act(&y, Some(&self.bias), &relu)?.into_value())
+    }
+
+    /// Applies some of them, one after the other.
+    pub(crate) fn forward_all(convolutions: &[ConvRelu], x: &Tensor) -> Result<Tensor> {
+        let layer = |conv: &ConvRelu| {
+            let (weight, bias) = (conv.weight.value().clone(), conv.bias.value().clone());
+            (weight.dims()[2..] == [3, 3] && conv.spec == same(3)).then_some(ReluConv { weight, bias })
+        };
+        if let Some(layers) = convolutions.iter().map(layer).collect::<Option<Vec<_>>>()
+            && let Some(y) = relu_stack(x, &layers)?
+        {
+            return Ok(y);
+        }
+        convolutions.iter().try_fold(x.clone(), |x, conv| conv.forward(&x))
     }
 }
 

@@ -78,9 +78,7 @@ impl Backbone for Vgg16 {
             if index > 0 {
                 x = max_pool2d(&x, &pool)?;
             }
-            for conv in group {
-                x = conv.forward(&x)?;
-            }
+            x = ConvRelu::forward_all(group, &x)?;
             maps.push(x.clone());
         }
         Ok(maps)

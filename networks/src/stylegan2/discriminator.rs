@@ -1,6 +1,8 @@
 //! The discriminator: image and label to a logit (Karras et al. 2020, figure 7; minibatch standard deviation from
 //! Karras et al. 2018, section 3; label projection from Miyato and Koyama 2018).
 
+mod learning;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
@@ -203,6 +205,19 @@ impl Discriminator {
         }
     }
 
+    /// What the epilogue reads.
+    fn features(&self, image: &Dual) -> Result<(Option<Dual>, Option<Dual>)> {
+        if let Some(x) = self.learn(image)? {
+            return Ok((Some(x), None));
+        }
+        let (mut x, mut image) = (None, Some(image.clone()));
+        for block in &self.blocks {
+            let (next, smaller) = block.forward(x, image)?;
+            (x, image) = (Some(next), smaller);
+        }
+        Ok((x, image))
+    }
+
     /// Judges images; the images of a batch share their minibatch statistics.
     ///
     /// # Shapes
@@ -211,11 +226,7 @@ impl Discriminator {
     /// # Errors
     /// [`Error::Value`] when a label is missing or not wanted, or the batch does not divide into groups.
     pub fn forward(&self, image: &Dual, label: Option<&Tensor>) -> Result<Dual> {
-        let (mut x, mut image) = (None, Some(image.clone()));
-        for block in &self.blocks {
-            let (next, smaller) = block.forward(x, image)?;
-            (x, image) = (Some(next), smaller);
-        }
+        let (x, image) = self.features(image)?;
         let logits = self.epilogue.forward(x, image.as_ref())?;
         match self.map_label(label)? {
             None => Ok(logits),

@@ -6,7 +6,9 @@ use candle_nn::VarBuilder;
 
 use crate::error::Result;
 use crate::grad::Dual;
-use crate::ops::{self, Activation, Arithmetic, BiasAct, Filter, Orientation, ResampleConv};
+use crate::ops::features::{Ending, Features, Form, is_served};
+use crate::ops::upfirdn2d::{before_shrinking, downsampling};
+use crate::ops::{self, Activation, Arithmetic, BiasAct, Filter, Orientation, Resample, ResampleConv};
 
 /// Fully connected layer `[N, I]` → `[N, O]` with bias and activation.
 #[derive(Clone, Debug)]
@@ -101,10 +103,67 @@ impl Conv {
         self.conv.arithmetic = arithmetic;
     }
 
-    pub(crate) fn forward(&self, x: &Dual) -> Result<Dual> {
+    /// The weight as it is used.
+    fn scaled_weight(&self) -> Result<Dual> {
         let (_outputs, inputs, kh, kw) = self.weight.dims4()?;
-        let weight = self.weight.scale(1.0 / ((inputs * kh * kw) as f64).sqrt())?;
-        let weight = self.conv.arithmetic.round(&weight)?;
+        self.weight.scale(1.0 / ((inputs * kh * kw) as f64).sqrt())
+    }
+
+    /// Whether the layer can run on features in blocks.
+    pub(crate) fn learns_in_blocks(&self) -> bool {
+        let (kernel, resampling) = (self.weight.dims()[2], (self.conv.up, self.conv.down));
+        let form = matches!((kernel, resampling), (3, (1, 1 | 2)) | (1, (1, 1 | 2)));
+        let end = match &self.bias {
+            Some(bias) => is_served(bias) && bias.tangent().is_none() && Ending::serves(&self.act),
+            None => self.act.activation == Activation::Linear && self.act.clamp.is_none(),
+        };
+        let plain = self.conv.arithmetic == Arithmetic::Single && self.weight.tangent().is_none();
+        plain && is_served(&self.weight) && form && end && self.filter.is_separable()
+    }
+
+    /// The layer on features in blocks.
+    pub(crate) fn learn(&self, x: &Features) -> Result<Features> {
+        let weight = self.scaled_weight()?;
+        let (kernel, shrinks) = (self.weight.dims()[2], self.conv.down == 2);
+        match (kernel, shrinks) {
+            (1, true) => {
+                let halved = downsampling(&self.filter, &Resample { down: (2, 2), ..Resample::default() });
+                self.end(&x.resample(&self.filter, &halved)?, &weight, Form::Pointwise)
+            }
+            (1, false) => self.end(x, &weight, Form::Pointwise),
+            (_, true) => {
+                let smooth = x.resample(&self.filter, &before_shrinking(&self.filter))?;
+                self.end(&smooth, &weight, Form::Shrink)
+            }
+            (_, false) => self.end(x, &weight, Form::Same),
+        }
+    }
+
+    /// Convolves and finishes; a layer without bias only has a gain.
+    fn end(&self, x: &Features, weight: &Dual, form: Form) -> Result<Features> {
+        match &self.bias {
+            Some(bias) => x.convolve(weight, form, None)?.finish(&self.ending(bias)),
+            None => x.convolve(&weight.scale(self.act.gain())?, form, None),
+        }
+    }
+
+    /// The layer from an image of a few colours to features.
+    pub(crate) fn paint(&self, image: &Dual) -> Result<Features> {
+        let (outputs, inputs, _, _) = self.weight.dims4()?;
+        let weight = self.scaled_weight()?.reshape((outputs, inputs))?.t()?.reshape((1, inputs, outputs))?;
+        let y = Features::paint(image, &weight)?;
+        match &self.bias {
+            Some(bias) => y.finish(&self.ending(bias)),
+            None => Ok(y),
+        }
+    }
+
+    fn ending<'a>(&'a self, bias: &'a Dual) -> Ending<'a> {
+        Ending { filter: None, factors: None, noise: None, bias, act: &self.act }
+    }
+
+    pub(crate) fn forward(&self, x: &Dual) -> Result<Dual> {
+        let weight = self.conv.arithmetic.round(&self.scaled_weight()?)?;
         let y = ops::conv2d_resample(x, &weight, &self.filter, &self.conv)?;
         self.conv.arithmetic.bias_act(&y, self.bias.as_ref(), &self.act)
     }

@@ -3,6 +3,7 @@
 //! Modulation is unfused: the style scales a layer's input and the demodulation its output, so that all images of a batch
 //! share the weights.
 
+mod learning;
 mod rendering;
 
 use candle_core::Device;
@@ -99,15 +100,20 @@ impl StyledConv {
         })
     }
 
+    /// What is added after the convolution.
+    fn noise(&self, noise: NoiseOf<'_>) -> Result<Option<Dual>> {
+        Ok(match (&self.noise, noise) {
+            (None, _) | (_, NoiseOf::None) => None,
+            (Some(own), NoiseOf::Const) => Some(own.constant.mul(&own.strength)?),
+            (Some(own), NoiseOf::Given(image)) => Some(image.mul(&own.strength)?),
+        })
+    }
+
     /// # Shapes
     /// `x` `[N, I, H, W]`, `w` `[N, w_dim]` → `[N, O, H·up, W·up]`
     fn forward(&self, x: &Dual, w: &Dual, noise: NoiseOf<'_>) -> Result<Dual> {
         let styles = self.affine.forward(w)?; // [N, I]
-        let noise = match (&self.noise, noise) {
-            (None, _) | (_, NoiseOf::None) => None,
-            (Some(own), NoiseOf::Const) => Some(own.constant.mul(&own.strength)?),
-            (Some(own), NoiseOf::Given(image)) => Some(image.mul(&own.strength)?),
-        };
+        let noise = self.noise(noise)?;
         let spec = ModulatedConv {
             up: self.up,
             down: 1,
@@ -359,6 +365,9 @@ impl Synthesis {
     /// [`Error::Value`] when `noise` does not have an image for every convolution.
     pub fn forward(&self, ws: &Dual, noise: &Noise) -> Result<Dual> {
         if let Some(image) = self.render(ws, noise)? {
+            return Ok(image);
+        }
+        if let Some(image) = self.learn(ws, noise)? {
             return Ok(image);
         }
         let mut features = None;

@@ -1,5 +1,6 @@
 //! Makes the report of a run anew whenever the run has saved its networks.
 
+use crate::cli::train::measuring::is_snapshot;
 use crate::events::{Event, Sink};
 use crate::report;
 
@@ -10,8 +11,7 @@ impl Sink for Reporting<'_> {
     fn event(&mut self, event: &Event) {
         self.0.event(event);
         let Event::Saved { path } = event else { return };
-        let is_network = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("network-snapshot-"));
-        let (true, Some(folder)) = (is_network, path.parent()) else { return };
+        let (true, Some(folder)) = (is_snapshot(path), path.parent()) else { return };
         // A training does not end because a picture of it cannot be drawn.
         if let Err(error) = report::run(folder, self.0) {
             self.0.event(&Event::Warning(format!("no report: {error:#}")));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use toonify_networks::augment::AugmentSet;
 
 /// Yes or no.
@@ -29,7 +30,8 @@ impl Switch {
 }
 
 /// The base configurations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Config {
     /// Chosen by resolution and devices: a good start for new data.
     #[default]

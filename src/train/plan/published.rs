@@ -6,21 +6,22 @@ use serde_json::{Map, Value, json};
 use toonify_networks::augment::{AugmentSet, Probability};
 
 use crate::store::models::Origin;
+use crate::train::plan::Resolved;
 use crate::train::plan::options::Config;
-use crate::train::plan::{Metric, Resolved};
 
-/// What the published trainer measures unless it is told otherwise.
+/// What the published trainer measures unless it is told otherwise, which is not what we measure then: see
+/// docs/decisions/0013-metrics-while-training.md.
 const DEFAULT_METRICS: [&str; 1] = ["fid50k_full"];
 
 impl Resolved {
     /// The plan as the published trainer writes it to `training_options.json`; what only ours knows is left out.
     pub fn published_options(&self) -> Value {
-        let metrics = match &self.metrics {
-            Some(metrics) => metrics.iter().copied().map(Metric::name).collect(),
-            None => DEFAULT_METRICS.to_vec(),
+        let metrics = match &self.options.metrics {
+            Some(_) => json!(self.settings.metrics),
+            None => json!(DEFAULT_METRICS),
         };
         let mut options = json!({
-            "num_gpus": self.gpus,
+            "num_gpus": self.asked.gpus,
             "image_snapshot_ticks": self.settings.snapshot_ticks,
             "network_snapshot_ticks": self.settings.snapshot_ticks,
             "metrics": metrics,
@@ -69,8 +70,8 @@ impl Resolved {
 
     fn generator_kwargs(&self) -> Value {
         let mut synthesis = json!({
-            "channel_base": self.channels.0,
-            "channel_max": self.channels.1,
+            "channel_base": self.asked.channel_base,
+            "channel_max": self.asked.channel_max,
             "num_fp16_res": self.settings.generator.num_fp16_res,
             "conv_clamp": self.settings.generator.conv_clamp,
         });
@@ -99,8 +100,8 @@ impl Resolved {
             "block_kwargs": block,
             "mapping_kwargs": {},
             "epilogue_kwargs": {"mbstd_group_size": self.settings.discriminator.mbstd_group_size},
-            "channel_base": self.channels.0,
-            "channel_max": self.channels.1,
+            "channel_base": self.asked.channel_base,
+            "channel_max": self.asked.channel_max,
             "num_fp16_res": self.settings.discriminator.num_fp16_res,
             "conv_clamp": self.settings.discriminator.conv_clamp,
         });
@@ -145,7 +146,7 @@ impl Resolved {
             ("Output directory", run_folder.display().to_string()),
             ("Training data", data.path.display().to_string()),
             ("Training duration", format!("{} kimg", self.settings.total_kimg)),
-            ("Number of GPUs", self.gpus.to_string()),
+            ("Number of GPUs", self.asked.gpus.to_string()),
             ("Number of images", self.images.to_string()),
             ("Image resolution", self.settings.generator.resolution.to_string()),
             ("Conditional model", yes_or_no(data.labels).to_owned()),

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::LANES;
-use super::maps::Maps;
+use super::maps::{Maps, Sizes, View};
 use super::memory::{Memory, Pointer};
 use super::product::{Sum, Target, strided_product};
 use crate::ops::vector::{self, Kernel, Vector};
@@ -24,7 +24,8 @@ pub(crate) struct Phase {
 
 /// A convolution of blocked maps.
 pub(crate) struct Direct<'a> {
-    pub source: &'a Maps,
+    /// Read from its first pixel on, whatever its corner.
+    pub source: View<'a>,
     /// Pixels of the source from one position to the next.
     pub stride: usize,
     /// Pixels of the result from one position of a phase to the next.
@@ -33,13 +34,16 @@ pub(crate) struct Direct<'a> {
 }
 
 impl Direct<'_> {
-    /// Writes every position of every phase.
+    /// Writes every position of every phase to maps.
     pub fn compute(&self, target: &mut Maps) {
-        let sizes = target.sizes;
+        self.write((target.sizes, Pointer::new(target.memory.first())));
+    }
+
+    /// Writes every position of every phase to maps of these sizes.
+    pub fn write(&self, (sizes, to): (Sizes, Pointer)) {
         let rows = self.phases.iter().map(|phase| phase.grid.0).max().unwrap_or(0) * sizes.images;
         let pairs = sizes.blocks.div_ceil(2);
         let parts = (TASKS_PER_THREAD * rayon::current_num_threads()).div_ceil(pairs).clamp(1, rows.max(1));
-        let to = Pointer::new(target.memory.first());
         (0..pairs * parts).into_par_iter().for_each(|task| {
             let (pair, part) = (task / parts, task % parts);
             for phase in self.phases {
@@ -59,7 +63,7 @@ struct Rows<'a> {
     rows: std::ops::Range<usize>,
     first_block: usize,
     blocks: usize,
-    target: super::maps::Sizes,
+    target: Sizes,
     to: Pointer,
 }
 
@@ -78,7 +82,7 @@ impl Kernel for Rows<'_> {
             let (image, y) = (row / phase.grid.0, row % phase.grid.0);
             let pixel = (y * self.all.stride, 0);
             let at = (y * self.all.step + phase.first.0, phase.first.1);
-            let pixels = &source.memory[sizes.offset(image, 0, pixel)..];
+            let pixels = &source.numbers[sizes.offset(image, 0, pixel)..];
             // SAFETY: the source has room for every tap at every position, and these rows and blocks of the result
             // belong to this task.
             unsafe {

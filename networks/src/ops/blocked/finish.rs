@@ -93,6 +93,40 @@ impl Finish<'_> {
     }
 }
 
+/// The derivative of the activation for some channels, as a function of the layer's result.
+pub(super) struct Slope<V> {
+    /// What the sums were multiplied with.
+    pub factor: V,
+    gain: V,
+    sloped: V,
+    clamp: V,
+}
+
+impl Finish<'_> {
+    /// The derivative for the channels `block · 16 + lane ..` of an image.
+    #[inline(always)]
+    pub(super) fn slope<V: Vector>(&self, place: (usize, usize, usize), lane: usize) -> Slope<V> {
+        Slope { factor: self.channels::<V>(place, lane).factor, ..self.slope_without_factor() }
+    }
+
+    /// The derivative where the factors are elsewhere.
+    #[inline(always)]
+    pub(super) fn slope_without_factor<V: Vector>(&self) -> Slope<V> {
+        let gain = V::splat(self.gain);
+        Slope { factor: V::splat(1.0), gain, sloped: gain.mul(V::splat(self.slope)), clamp: V::splat(self.clamp) }
+    }
+}
+
+impl<V: Vector> Slope<V> {
+    /// Zero where the result was clamped.
+    #[inline(always)]
+    pub(super) fn of(&self, result: V) -> V {
+        let zero = V::splat(0.0);
+        let room = self.clamp.sub(result.max(zero.sub(result)));
+        room.where_positive(result.where_positive(self.gain, self.sloped), zero)
+    }
+}
+
 impl<V: Vector> Channels<V> {
     /// The layer's result for one pixel.
     #[inline(always)]

@@ -57,6 +57,81 @@ impl Maps {
     pub fn new(sizes: Sizes) -> Self {
         Maps { sizes, memory: Memory::take(sizes.total()) }
     }
+
+    /// The maps as they are.
+    pub fn view(&self) -> View<'_> {
+        View { sizes: self.sizes, numbers: &self.memory, corner: (0, 0) }
+    }
+}
+
+/// Blocked feature maps that somebody else owns; zero lies around them.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub sizes: Sizes,
+    pub numbers: &'a [f32],
+    /// The pixel that whoever looks calls (0, 0).
+    pub corner: (isize, isize),
+}
+
+impl<'a> View<'a> {
+    /// Maps of `sizes`, seen from `corner` on.
+    pub fn new(numbers: &'a [f32], sizes: Sizes, corner: (isize, isize)) -> Self {
+        assert_eq!(numbers.len(), sizes.total(), "numbers of all pixels");
+        View { sizes, numbers, corner }
+    }
+
+    /// Where a patch of `side` pixels squared begins, and the way to its next row; the patch is copied to `copy` with
+    /// zeros where it reaches beyond the maps.
+    #[inline(always)]
+    pub fn patch<V: Vector>(
+        &self,
+        (image, block): (usize, usize),
+        (row, column): (usize, usize),
+        side: usize,
+        copy: &mut Patch,
+    ) -> (*const f32, usize) {
+        let (top, left) = (row as isize + self.corner.0, column as isize + self.corner.1);
+        let (rows, columns) = (self.sizes.rows as isize, self.sizes.columns as isize);
+        let end = side as isize;
+        if top >= 0 && left >= 0 && top + end <= rows && left + end <= columns {
+            let offset = self.sizes.offset(image, block, (top as usize, left as usize));
+            return (self.numbers[offset..].as_ptr(), self.sizes.row());
+        }
+        let first = &self.numbers[self.sizes.offset(image, block, (0, 0))..][..self.sizes.block()];
+        for y in 0..end {
+            for x in 0..end {
+                let to = &mut copy.0[(y * end + x) as usize * LANES..][..LANES];
+                let inside = top + y >= 0 && top + y < rows && left + x >= 0 && left + x < columns;
+                let from = ((top + y) * columns + left + x) * LANES as isize;
+                for lane in (0..LANES).step_by(V::LANES) {
+                    // SAFETY: a line of the block, if it is inside, and one of the copy.
+                    unsafe {
+                        let line = if inside { V::load(first.as_ptr().offset(from).add(lane)) } else { V::splat(0.0) };
+                        line.store(to.as_mut_ptr().add(lane));
+                    }
+                }
+            }
+        }
+        (copy.0.as_ptr(), side * LANES)
+    }
+}
+
+/// Largest side of a patch in pixels.
+const MOST_SIDE: usize = 9;
+
+/// Room for a patch.
+#[repr(align(64))]
+pub(crate) struct Patch([f32; MOST_SIDE * MOST_SIDE * LANES]);
+
+impl Patch {
+    /// Room without pixels.
+    pub fn new() -> Self {
+        Patch([0.0; MOST_SIDE * MOST_SIDE * LANES])
+    }
+
+    pub fn first(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr()
+    }
 }
 
 /// Planes `[image, channel, row, column]`, some images of which are exchanged.

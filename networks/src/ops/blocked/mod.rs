@@ -4,12 +4,17 @@
 //! channels: transforms and filters work on whole vectors at every image size, and a pixel is a cache line.
 
 mod blur;
+pub(crate) mod channelwise;
 pub(crate) mod colours;
 pub(crate) mod direct;
+pub(crate) mod ending;
+pub(crate) mod filtered;
 pub(crate) mod finish;
 pub(crate) mod maps;
 pub(crate) mod memory;
+pub(crate) mod palette;
 mod product;
+mod streamed;
 pub(crate) mod styled;
 pub(crate) mod weight_gradient;
 pub(crate) mod weights;

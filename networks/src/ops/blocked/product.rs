@@ -8,6 +8,9 @@
 use super::LANES;
 use crate::ops::vector::Vector;
 
+/// Lines of weights that are asked for before they are needed.
+const AHEAD: usize = 12;
+
 /// What is summed. Offsets and steps count numbers.
 #[derive(Clone, Copy)]
 pub(super) struct Sum<'a> {
@@ -164,6 +167,12 @@ unsafe fn exactly<V: Vector, const STRIDE: usize, const VECTORS: usize, const PO
                     let mut factors = [V::splat(0.0); VECTORS];
                     for vector in 0..VECTORS {
                         factors[vector] = V::load(weights.add(place::<V>(vector, sum.weights_step)));
+                    }
+                    if channel < POSITIONS {
+                        V::prefetch(pixels.wrapping_add(sum.block_step + channel * STRIDE * LANES));
+                    }
+                    for vector in 0..VECTORS {
+                        V::prefetch(weights.wrapping_add(AHEAD * LANES + place::<V>(vector, sum.weights_step)));
                     }
                     weights = weights.add(LANES);
                     for position in 0..POSITIONS {

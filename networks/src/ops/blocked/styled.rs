@@ -10,10 +10,10 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 use super::blur::blur;
-use super::direct::{Direct, Phase};
 use super::finish::Finish;
 use super::maps::{Maps, Sizes};
 use super::memory::Pointer;
+use super::streamed::{Streamed, rows};
 use super::weights::Weights;
 use super::winograd::doubling::Doubled;
 use super::winograd::{Same, TILE, Winograd};
@@ -24,8 +24,12 @@ use crate::timing::timed;
 
 /// Width of the border of zeros.
 pub(crate) const BORDER: usize = 1;
+/// The taps of a kernel, row by row.
+const TAPS: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 /// Fewest tiles that pay for transforming the kernels.
-const MIN_TILES: usize = 12;
+const MIN_TILES: usize = 4;
+/// The same where the size doubles.
+const MIN_DOUBLING_TILES: usize = 12;
 /// Keeps the demodulation factor finite; the value of the published networks.
 const EPSILON: f32 = crate::ops::modulated_conv::EPSILON as f32;
 
@@ -52,7 +56,7 @@ pub(crate) fn inner(sizes: Sizes) -> (usize, usize) {
 }
 
 /// New maps whose border is zero; the rest is unspecified.
-fn framed(sizes: Sizes) -> Maps {
+pub(crate) fn framed(sizes: Sizes) -> Maps {
     let mut maps = Maps::new(sizes);
     let (row, block) = (sizes.row(), sizes.block());
     maps.memory.par_chunks_exact_mut(block).for_each(|block| {
@@ -86,13 +90,12 @@ impl Layer<'_> {
         if Method::chosen() == Method::Winograd && whole && images * tiles.0 * tiles.1 >= MIN_TILES {
             let corner = (BORDER, BORDER);
             let (scales, finish) = (Some(self.styles), Some(finish));
-            let taps = std::array::from_fn(|tap| tap);
             let winograd = Winograd::<Same> {
                 scheme: PhantomData,
-                source: x,
+                source: x.view(),
                 scales,
                 weights: self.weights(),
-                taps,
+                taps: TAPS,
                 tiles,
                 corner,
                 finish,
@@ -106,14 +109,10 @@ impl Layer<'_> {
     }
 
     fn convolve_directly(&self, x: &Maps, y: &mut Maps) {
-        let taps: Vec<usize> = (0..9).collect();
-        let phase = Phase {
-            weights: self.weights().packed(&taps),
-            taps: taps.iter().map(|tap| (tap / 3, tap % 3)).collect(),
-            first: (BORDER, BORDER),
-            grid: inner(y.sizes),
-        };
-        Direct { source: &self.scaled(x), stride: 1, step: 1, phases: &[phase] }.compute(y);
+        let sees: Vec<(usize, usize)> = TAPS.iter().map(|tap| (tap / 3, tap % 3)).collect();
+        let scaled = self.scaled(x);
+        let runs = rows(&scaled, (0, &sees), inner(y.sizes), (y.sizes, (BORDER, BORDER), 1));
+        Streamed { weights: self.weights(), taps: &TAPS, runs: &runs }.write((y.sizes, Pointer::new(y.memory.first())));
     }
 
     /// Doubles the size: a transposed convolution in steps of 2, then the filter, four taps along each axis, the last
@@ -131,28 +130,27 @@ impl Layer<'_> {
     }
 
     fn transposed(&self, x: &Maps, y: &mut Maps) {
-        let (scaled, size) = (self.scaled(x), inner(x.sizes));
-        let whole = size.0 % TILE == 0 && size.1 % TILE == 0;
-        if Method::chosen() == Method::Winograd && whole && x.sizes.images * size.0 * size.1 >= MIN_TILES * TILE * TILE
+        let size = inner(x.sizes);
+        let whole = size.0.is_multiple_of(TILE) && size.1.is_multiple_of(TILE);
+        if Method::chosen() == Method::Winograd
+            && whole
+            && x.sizes.images * size.0 * size.1 >= MIN_DOUBLING_TILES * TILE * TILE
         {
             let (scales, weights, corner) = (Some(self.styles), self.weights(), (BORDER, BORDER));
-            return Doubled { source: x, scales, weights, size, corner }.compute(&scaled, y);
+            let to = (y.sizes, Pointer::new(y.memory.first()));
+            return Doubled { source: x.view(), scales, weights, size, corner }.write(to);
         }
         // Even results see tap 0 on their pixel and tap 2 on the one before, odd ones tap 1.
         let axis = |odd: usize| if odd == 1 { vec![(1, BORDER)] } else { vec![(0, BORDER), (2, BORDER - 1)] };
-        let (rows, columns) = inner(x.sizes);
-        let phase = |(odd_y, odd_x): (usize, usize)| {
+        let (scaled, mut taps, mut runs) = (self.scaled(x), Vec::new(), Vec::new());
+        for (odd_y, odd_x) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             let pairs = axis(odd_y).into_iter().flat_map(|y| axis(odd_x).into_iter().map(move |x| (y, x)));
-            let (taps, places): (Vec<usize>, Vec<_>) = pairs.map(|(y, x)| (y.0 * 3 + x.0, (y.1, x.1))).unzip();
-            Phase {
-                weights: self.weights().packed(&taps),
-                taps: places,
-                first: (BORDER + odd_y, BORDER + odd_x),
-                grid: (rows + 1 - odd_y, columns + 1 - odd_x),
-            }
-        };
-        let phases = [(0, 0), (0, 1), (1, 0), (1, 1)].map(phase);
-        Direct { source: &scaled, stride: 1, step: 2, phases: &phases }.compute(y);
+            let (phase, sees): (Vec<usize>, Vec<_>) = pairs.map(|(y, x)| (y.0 * 3 + x.0, (y.1, x.1))).unzip();
+            let (grid, first) = ((size.0 + 1 - odd_y, size.1 + 1 - odd_x), (BORDER + odd_y, BORDER + odd_x));
+            runs.extend(rows(&scaled, (taps.len(), &sees), grid, (y.sizes, first, 2)));
+            taps.extend(phase);
+        }
+        Streamed { weights: self.weights(), taps: &taps, runs: &runs }.write((y.sizes, Pointer::new(y.memory.first())));
     }
 
     /// The maps times the styles.

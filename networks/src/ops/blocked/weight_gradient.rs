@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use super::LANES;
-use super::maps::Maps;
+use super::maps::View;
 use super::memory::{Memory, Pointer};
 use super::weights::BLOCK;
 use crate::ops::vector::{self, Kernel, Vector};
@@ -118,7 +118,7 @@ impl TapSums {
     }
 
     /// Adds what some images contribute.
-    pub fn add(&mut self, image: &Maps, gradient: &Maps) {
+    pub fn add(&mut self, image: View<'_>, gradient: View<'_>) {
         let (inputs, outputs, adds) = (self.inputs, self.outputs, self.begun);
         let each = self.taps.len() * BLOCK;
         let to = Pointer::new(self.sums.first());
@@ -145,8 +145,8 @@ impl TapSums {
 
 /// All taps of an input block and one or two output blocks.
 struct Taps<'a> {
-    image: &'a Maps,
-    gradient: &'a Maps,
+    image: View<'a>,
+    gradient: View<'a>,
     taps: (&'a [(usize, usize)], usize),
     /// Output and input block.
     block: (usize, usize),
@@ -164,8 +164,8 @@ impl Kernel for Taps<'_> {
         let mut adds = self.adds;
         for row in 0..gradient.images * gradient.rows {
             let (n, y) = (row / gradient.rows, row % gradient.rows);
-            let gradients = &self.gradient.memory[gradient.offset(n, self.block.0, (y, 0))..];
-            let pixels = &self.image.memory[image.offset(n, self.block.1, (y * stride, 0))..];
+            let gradients = &self.gradient.numbers[gradient.offset(n, self.block.0, (y, 0))..];
+            let pixels = &self.image.numbers[image.offset(n, self.block.1, (y * stride, 0))..];
             for (i, &tap) in taps.iter().enumerate() {
                 let outer = Outer {
                     pixels: pixels[image.offset(0, 0, tap)..].as_ptr(),

@@ -33,6 +33,21 @@ impl Weights<'_> {
         if outputs == LANES && inputs == LANES && neighbours && self.input_step <= MOST_TAPS {
             return self.whole_block::<V>((output_block, input_block), taps, to);
         }
+        let turned = self.input_step == self.outputs * self.output_step;
+        if outputs == LANES && inputs == LANES && turned && self.output_step <= MOST_TAPS {
+            let turned = Weights {
+                outputs: self.inputs,
+                inputs: self.outputs,
+                output_step: self.input_step,
+                input_step: self.output_step,
+                ..*self
+            };
+            turned.whole_block::<V>((input_block, output_block), taps, to);
+            for tap in to.chunks_exact_mut(BLOCK) {
+                turn::<V>(tap);
+            }
+            return;
+        }
         if outputs < LANES || inputs < LANES {
             to.fill(0.0);
         }
@@ -59,7 +74,13 @@ impl Weights<'_> {
         let first = (output * self.output_step + input * self.input_step) * LANES;
         let from = &self.numbers[first..][..(LANES - 1) * self.output_step + LANES * self.input_step];
         let mut lines = [0.0; BLOCK];
+        let (mut input, mut tap) = (0, 0);
         for number in (0..LANES * self.input_step).step_by(LANES) {
+            for output in 0..LANES {
+                // The next block, whose rows are too short for the processor to see where they lead.
+                let next = output * self.output_step + LANES * self.input_step + number;
+                V::prefetch(from.as_ptr().wrapping_add(next));
+            }
             for corner in 0..(LANES / V::LANES) * (LANES / V::LANES) {
                 let (y, x) = (corner / (LANES / V::LANES) * V::LANES, corner % (LANES / V::LANES) * V::LANES);
                 // SAFETY: a square within 16 rows of 16 numbers on either side.
@@ -68,10 +89,13 @@ impl Weights<'_> {
                     V::transpose((from, self.output_step), (lines.as_mut_ptr().add(x * LANES + y), LANES));
                 }
             }
-            for (i, line) in lines.chunks_exact(LANES).enumerate() {
-                let (input, place) = ((number + i) / self.input_step, places[(number + i) % self.input_step]);
-                if place != usize::MAX {
-                    to[place * BLOCK + input * LANES..][..LANES].copy_from_slice(line);
+            for line in lines.chunks_exact(LANES) {
+                if places[tap] != usize::MAX {
+                    to[places[tap] * BLOCK + input * LANES..][..LANES].copy_from_slice(line);
+                }
+                tap += 1;
+                if tap == self.input_step {
+                    (input, tap) = (input + 1, 0);
                 }
             }
         }
@@ -96,6 +120,21 @@ impl Weights<'_> {
             vector::run(Pack { weights: self, block: (block / inputs, block % inputs), taps, to });
         });
         memory
+    }
+}
+
+/// Rows become columns.
+#[inline(always)]
+fn turn<V: Vector>(block: &mut [f32]) {
+    let mut lines = [0.0; BLOCK];
+    lines.copy_from_slice(block);
+    for corner in 0..(LANES / V::LANES) * (LANES / V::LANES) {
+        let (y, x) = (corner / (LANES / V::LANES) * V::LANES, corner % (LANES / V::LANES) * V::LANES);
+        // SAFETY: a square within 16 rows of 16 numbers on either side.
+        unsafe {
+            let from = lines.as_ptr().add(y * LANES + x);
+            V::transpose((from, LANES), (block.as_mut_ptr().add(x * LANES + y), LANES));
+        }
     }
 }
 

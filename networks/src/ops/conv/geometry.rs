@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// The convolution reads it from image to output, its adjoint from output to image, and the weight gradient
 /// correlates the two sides. Elements outside the image are zero; nothing else marks the right and bottom border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Geometry {
+pub(in crate::ops) struct Geometry {
     pub stride: usize,
     pub top: isize,
     pub left: isize,
@@ -27,7 +27,7 @@ pub(super) struct Geometry {
 
 /// What the first axis of the weight counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WeightOrder {
+pub(in crate::ops) enum WeightOrder {
     /// Channels of the output side: `[O, I / groups, kh, kw]`, natural to the convolution.
     OutputFirst,
     /// Channels of the image side: `[I, O / groups, kh, kw]`, natural to the adjoint.

@@ -3,8 +3,8 @@
 //! Convolution, its adjoint and its weight gradient are each linear in their two arguments and each other's
 //! derivatives: three operators, closed under differentiation, give gradients of every order.
 
-mod cpu;
-mod geometry;
+pub(in crate::ops) mod cpu;
+pub(in crate::ops) mod geometry;
 pub(crate) mod in_half;
 mod operators;
 pub mod reference;

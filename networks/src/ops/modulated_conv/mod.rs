@@ -78,7 +78,7 @@ impl ModulatedConv<'_> {
 ///
 /// # Shapes
 /// weight `[O, I, kh, kw]`, styles `[N, I]` → `[N, O]`
-fn demodulation(weight: &Dual, styles: &Dual) -> Result<Dual> {
+pub(crate) fn demodulation(weight: &Dual, styles: &Dual) -> Result<Dual> {
     let energy = energy(weight)?; // [O, I]
     styles.sqr()?.matmul(&energy.t()?)?.shift(EPSILON)?.rsqrt()
 }

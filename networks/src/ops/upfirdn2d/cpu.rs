@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::operator::{Axis, Resampler};
+use super::operator::{Axis, Resampler, Sources};
 use crate::ops::real::{Real, Write};
 
 /// Numbers of the result that make a task.
@@ -102,6 +102,12 @@ impl<T: Real> Pass<T> {
             }
         }
     }
+}
+
+/// Taps and sources of each position along an axis.
+pub(super) fn sources(axis: &Axis, taps: &[f64]) -> Sources {
+    let plan = Plan::<f32>::new(axis, taps);
+    (0..axis.output).map(|position| plan.sources(position).collect()).collect()
 }
 
 /// The taps of one axis by phase of the result: position i·phases + r reads the source at i·source_step + offset.

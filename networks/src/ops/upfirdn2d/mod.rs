@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::ops::{Filter, Orientation};
 
-pub(crate) use operator::Resampler;
+pub(crate) use operator::{Resampler, Sources};
 
 /// What [`upfirdn2d`] does besides filtering.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,6 +124,19 @@ pub(crate) fn downsampling(filter: &Filter, spec: &Resample) -> Resample {
 /// As [`upfirdn2d`].
 pub fn downsample2d(x: &Dual, filter: &Filter, factor: usize) -> Result<Dual> {
     downsample2d_with(x, filter, &Resample { down: (factor, factor), ..Resample::default() })
+}
+
+/// What filters the result of a transposed 3x3 convolution in steps of 2, `2h + 1` pixels high, to `2h`, as bright as
+/// before.
+pub(crate) fn behind_growing(filter: &Filter) -> Resample {
+    let ((x0, x1), (y0, y1)) = (up_padding(filter.width(), 2), up_padding(filter.height(), 2));
+    Resample { padding: [x0 - 1, x1, y0 - 1, y1], gain: 4.0, ..Resample::default() }
+}
+
+/// What filters `h` pixels before a 3x3 convolution in steps of 2 to `h / 2`.
+pub(crate) fn before_shrinking(filter: &Filter) -> Resample {
+    let ((x0, x1), (y0, y1)) = (down_padding(filter.width(), 2), down_padding(filter.height(), 2));
+    Resample { padding: [x0 + 1, x1 + 1, y0 + 1, y1 + 1], ..Resample::default() }
 }
 
 /// Padding before and after one axis that centres the filter on the upsampled pixels.

@@ -106,7 +106,21 @@ impl CustomOp1 for Resampler {
     }
 }
 
+/// For each position of a result along an axis, taps and the indices of what they meet.
+pub(crate) type Sources = Vec<Vec<(f32, usize)>>;
+
 impl Resampler {
+    /// What the rows and the columns of the result are summed from, if the filter is a product of one for each.
+    pub(crate) fn sources(&self) -> Option<[Sources; 2]> {
+        let [term] = self.terms.as_slice() else { return None };
+        Some([cpu::sources(&self.y, &term.vertical), cpu::sources(&self.x, &term.horizontal)])
+    }
+
+    /// Height and width of what is read, and of the result.
+    pub(crate) fn sizes(&self) -> [(usize, usize); 2] {
+        [(self.y.input, self.x.input), (self.y.output, self.x.output)]
+    }
+
     /// Resamples each of the planes that make up `pixels`.
     pub fn run<T: Real>(&self, pixels: &[T]) -> Vec<T> {
         timed(self.name(), 0, || cpu::upfirdn2d(self, pixels))

@@ -71,6 +71,10 @@ pub(crate) trait Vector: Copy {
     /// They can be written.
     unsafe fn store(self, to: *mut f32);
 
+    /// Asks for the line of a number that will be read soon; any address will do.
+    #[inline(always)]
+    fn prefetch(_line: *const f32) {}
+
     /// The same number everywhere.
     fn splat(number: f32) -> Self;
     /// self + other
@@ -85,6 +89,8 @@ pub(crate) trait Vector: Copy {
     fn max(self, other: Self) -> Self;
     /// The smaller numbers.
     fn min(self, other: Self) -> Self;
+    /// `yes` where the number is positive, `no` elsewhere.
+    fn where_positive(self, yes: Self, no: Self) -> Self;
 
     /// Rows become columns: reads [`LANES`](Self::LANES) rows of as many numbers, `from.1` apart, and writes them
     /// transposed, `to.1` apart.

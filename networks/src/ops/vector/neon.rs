@@ -70,4 +70,10 @@ impl Vector for Neon {
         // SAFETY: as for `splat`.
         Neon(unsafe { vminq_f32(self.0, other.0) })
     }
+
+    #[inline(always)]
+    fn where_positive(self, yes: Self, no: Self) -> Self {
+        // SAFETY: as for `splat`.
+        Neon(unsafe { vbslq_f32(vcgtzq_f32(self.0), yes.0, no.0) })
+    }
 }

@@ -64,4 +64,11 @@ impl Vector for Plain {
     fn min(self, other: Self) -> Self {
         self.zip(other, |a, b| if a < b { a } else { b })
     }
+
+    #[inline(always)]
+    fn where_positive(self, yes: Self, no: Self) -> Self {
+        let (x, a, b) = (self.0, yes.0, no.0);
+        let chosen = |lane: usize| if x[lane] > 0.0 { a[lane] } else { b[lane] };
+        Plain([chosen(0), chosen(1), chosen(2), chosen(3)])
+    }
 }

@@ -50,6 +50,12 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(line: *const f32) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+    }
+
+    #[inline(always)]
     fn splat(number: f32) -> Self {
         // SAFETY: [`run`] has seen the instructions.
         Avx512(unsafe { _mm512_set1_ps(number) })
@@ -92,6 +98,15 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn where_positive(self, yes: Self, no: Self) -> Self {
+        // SAFETY: as for `splat`.
+        unsafe {
+            let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, _mm512_setzero_ps());
+            Avx512(_mm512_mask_blend_ps(positive, no.0, yes.0))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn transpose((from, from_step): (*const f32, usize), (to, to_step): (*mut f32, usize)) {
         // SAFETY: 16 rows on either side, for which the caller vouches.
         unsafe {
@@ -125,6 +140,12 @@ impl Vector for Avx2 {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: as for `load`.
         unsafe { _mm256_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    fn prefetch(line: *const f32) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
     }
 
     #[inline(always)]
@@ -167,6 +188,15 @@ impl Vector for Avx2 {
     fn min(self, other: Self) -> Self {
         // SAFETY: as for `splat`.
         Avx2(unsafe { _mm256_min_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn where_positive(self, yes: Self, no: Self) -> Self {
+        // SAFETY: as for `splat`.
+        unsafe {
+            let positive = _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, _mm256_setzero_ps());
+            Avx2(_mm256_blendv_ps(no.0, yes.0, positive))
+        }
     }
 
     #[inline(always)]

@@ -11,18 +11,19 @@ use std::marker::PhantomData;
 use super::transforms::{load, transposed};
 use super::{Channels, Finish, Scheme, TILE};
 use crate::ops::blocked::LANES;
-use crate::ops::blocked::direct::{Direct, Phase};
-use crate::ops::blocked::maps::Maps;
+use crate::ops::blocked::maps::{Maps, Sizes, View};
+use crate::ops::blocked::memory::Pointer;
+use crate::ops::blocked::streamed::{Run, Streamed};
 use crate::ops::blocked::weights::Weights;
 use crate::ops::blocked::winograd::Winograd;
 use crate::ops::vector::Vector;
 
 /// Points along a side of a patch.
-const SIDE: usize = 9;
+pub(super) const SIDE: usize = 9;
 /// Pixels along a side of a patch.
 const PATCH: usize = 5;
 /// Points along a side of a kernel.
-const KERNEL: usize = 6;
+pub(super) const KERNEL: usize = 6;
 /// Results along a side of a tile.
 const RESULTS: usize = 8;
 
@@ -30,9 +31,15 @@ const RESULTS: usize = 8;
 #[derive(Clone, Copy)]
 pub(crate) struct Doubling;
 
-/// Five pixels to the five points of F(4, 2), and the last four pixels themselves.
+/// The point of the kernel that a point of the patch meets.
 #[inline(always)]
-fn to_points<V: Vector>(d: [V; PATCH]) -> [V; SIDE] {
+pub(super) fn kernel_point(point: usize) -> usize {
+    (point / SIDE).min(KERNEL - 1) * KERNEL + (point % SIDE).min(KERNEL - 1)
+}
+
+/// Five pixels to the five points of F(4, 2).
+#[inline(always)]
+pub(super) fn to_five_points<V: Vector>(d: [V; PATCH]) -> [V; 5] {
     let two = V::splat(2.0);
     let far = d[3].sub(d[1]);
     let minus_two = V::splat(-2.0);
@@ -41,12 +48,15 @@ fn to_points<V: Vector>(d: [V; PATCH]) -> [V; SIDE] {
         d[1].mul_add(minus_two, d[3].sub(d[2])),
         d[2].mul_add(V::splat(-3.0), d[1].mul_add(two, d[3])),
         far,
-        d[3].sub(d[1]).mul_add(minus_two, d[4].sub(d[2])),
-        d[1],
-        d[2],
-        d[3],
-        d[4],
+        far.mul_add(minus_two, d[4].sub(d[2])),
     ]
+}
+
+/// Five pixels to the points of F(4, 2), and the last four pixels themselves.
+#[inline(always)]
+fn to_points<V: Vector>(d: [V; PATCH]) -> [V; SIDE] {
+    let points = to_five_points(d);
+    [points[0], points[1], points[2], points[3], points[4], d[1], d[2], d[3], d[4]]
 }
 
 /// Three taps to the five points of the outer two, the later pixel's tap first, and the middle tap itself.
@@ -64,29 +74,54 @@ fn taps_to_points<V: Vector>(w: [V; 3]) -> [V; KERNEL] {
     ]
 }
 
-/// Nine products to eight results, even and odd ones in turn.
+/// Five products to the four results of F(4, 2).
 #[inline(always)]
-fn to_results<V: Vector>(m: [V; SIDE]) -> [V; RESULTS] {
+pub(super) fn to_four_results<V: Vector>(m: [V; 5]) -> [V; 4] {
     let (sum, difference) = (m[1].add(m[2]), m[1].sub(m[2]));
     [
         m[0].add(sum).add(m[3]),
-        m[5],
         m[3].mul_add(V::splat(2.0), difference),
-        m[6],
         m[3].mul_add(V::splat(4.0), sum),
-        m[7],
         m[3].mul_add(V::splat(8.0), difference).add(m[4]),
-        m[8],
     ]
+}
+
+/// Nine products to eight results, even and odd ones in turn.
+#[inline(always)]
+fn to_results<V: Vector>(m: [V; SIDE]) -> [V; RESULTS] {
+    let even = to_four_results([m[0], m[1], m[2], m[3], m[4]]);
+    [even[0], m[5], even[1], m[6], even[2], m[7], even[3], m[8]]
+}
+
+/// Columns of taps to the points of a kernel.
+///
+/// # Safety
+/// The points can be written.
+#[inline(always)]
+pub(super) unsafe fn kernel_to_points<V: Vector>(taps: [[V; 3]; 3], (points, point_step): (*mut f32, usize)) {
+    let mut columns = [[V::splat(0.0); KERNEL]; 3];
+    for x in 0..3 {
+        columns[x] = taps_to_points(taps[x]);
+    }
+    let rows = transposed(columns);
+    for y in 0..KERNEL {
+        let row = taps_to_points(rows[y]);
+        for x in 0..KERNEL {
+            // SAFETY: the caller's promise.
+            unsafe { row[x].store(points.add((y * KERNEL + x) * point_step)) };
+        }
+    }
 }
 
 impl Scheme for Doubling {
     const POINTS: usize = SIDE * SIDE;
+    const PATCH: usize = PATCH;
+    const STEP: usize = TILE;
     const SIDE: usize = RESULTS;
 
     #[inline(always)]
     fn kernel_point(point: usize) -> usize {
-        (point / SIDE).min(KERNEL - 1) * KERNEL + (point % SIDE).min(KERNEL - 1)
+        kernel_point(point)
     }
 
     #[inline(always)]
@@ -119,22 +154,9 @@ impl Scheme for Doubling {
     }
 
     #[inline(always)]
-    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), (points, point_step): (*mut f32, usize)) {
+    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), points: (*mut f32, usize)) {
         // SAFETY: the caller's promise.
-        unsafe {
-            let taps = load::<V, 3, 3>(taps, (3 * tap_step, tap_step));
-            let mut columns = [[V::splat(0.0); KERNEL]; 3];
-            for x in 0..3 {
-                columns[x] = taps_to_points(taps[x]);
-            }
-            let rows = transposed(columns);
-            for y in 0..KERNEL {
-                let row = taps_to_points(rows[y]);
-                for x in 0..KERNEL {
-                    row[x].store(points.add((y * KERNEL + x) * point_step));
-                }
-            }
-        }
+        unsafe { kernel_to_points(load::<V, 3, 3>(taps, (3 * tap_step, tap_step)), points) }
     }
 
     #[inline(always)]
@@ -164,8 +186,8 @@ impl Scheme for Doubling {
 
 /// A transposed 3x3 convolution in steps of 2: `[h, w]`, multiples of 4, to `[2h + 1, 2w + 1]`.
 pub(crate) struct Doubled<'a> {
-    /// Pixel (0, 0) is at (1, 1); what lies around is zero.
-    pub source: &'a Maps,
+    /// Pixel (1, 1) is the images' first; what lies around is zero.
+    pub source: View<'a>,
     /// A factor for each image and input channel, blocks filled up.
     pub scales: Option<&'a [f32]>,
     pub weights: Weights<'a>,
@@ -175,9 +197,12 @@ pub(crate) struct Doubled<'a> {
     pub corner: (usize, usize),
 }
 
+/// The order of the taps of the last row, 6 to 8, and of the last column, 2, 5 and 8: those of even results are neighbours.
+const EDGE_TAPS: [usize; 5] = [6, 8, 2, 7, 5];
+
 impl Doubled<'_> {
-    /// Writes every pixel of the result: all but the last row and column by tiles, those directly, from `scaled` maps.
-    pub fn compute(&self, scaled: &Maps, target: &mut Maps) {
+    /// Writes every pixel to maps of these sizes: all but the last row and column by tiles, those directly.
+    pub fn write(&self, to: (Sizes, Pointer)) {
         let (h, w) = self.size;
         let winograd = Winograd::<Doubling> {
             scheme: PhantomData,
@@ -189,28 +214,48 @@ impl Doubled<'_> {
             corner: self.corner,
             finish: None,
         };
-        winograd.compute(target);
-        let even = |last: usize| vec![(0, 1, last), (2, 0, last)];
-        let odd = |last: usize| vec![(1, 1, last)];
-        let last = |place: usize| vec![(2, place, 1)];
-        let phases = [
-            self.edge(&last(h), &even(w + 1), (2 * h, 0)),
-            self.edge(&last(h), &odd(w), (2 * h, 1)),
-            self.edge(&even(h), &last(w), (0, 2 * w)),
-            self.edge(&odd(h), &last(w), (1, 2 * w)),
+        winograd.write(to);
+        let (row, column) = (self.strip((h, 0), (1, w + 2)), self.strip((0, w), (h + 2, 1)));
+        let place = |pixel: (usize, usize)| to.0.offset(0, 0, (self.corner.0 + pixel.0, self.corner.1 + pixel.1));
+        let run = |source, first_tap: usize, sees: &[usize], pixels: usize, (to, unit): (usize, usize)| Run {
+            source,
+            sees: sees.iter().map(|place| place * LANES).collect(),
+            first_tap,
+            pixels,
+            to,
+            step: 2 * unit,
+        };
+        let (along, down) = (LANES, to.0.row());
+        // Even results see the pixel before and their own, the last one in the corner too; odd ones their own.
+        let runs = [
+            run(&row, 0, &[1, 0], w + 1, (place((2 * h, 0)), along)),
+            run(&row, 3, &[1], w, (place((2 * h, 1)), along)),
+            run(&column, 1, &[0, 1], h, (place((0, 2 * w)), down)),
+            run(&column, 4, &[1], h, (place((1, 2 * w)), down)),
         ];
-        Direct { source: scaled, stride: 1, step: 2, phases: &phases }.compute(target);
+        Streamed { weights: self.weights, taps: &EDGE_TAPS, runs: &runs }.write(to);
     }
 
-    /// Results from `first` on that see some taps of each axis: tap, place and number of positions.
-    fn edge(&self, y: &[(usize, usize, usize)], x: &[(usize, usize, usize)], first: (usize, usize)) -> Phase {
-        let pairs = || y.iter().flat_map(|&y| x.iter().map(move |&x| (y, x)));
-        let taps: Vec<usize> = pairs().map(|(y, x)| y.0 * 3 + x.0).collect();
-        Phase {
-            weights: self.weights.packed(&taps),
-            taps: pairs().map(|(y, x)| (y.1, x.1)).collect(),
-            first: (self.corner.0 + first.0, self.corner.1 + first.1),
-            grid: (y[0].2, x[0].2),
+    /// A few rows or columns of the source, scaled, from pixel `first` on.
+    fn strip(&self, first: (usize, usize), (rows, columns): (usize, usize)) -> Maps {
+        let sizes = Sizes { rows, columns, ..self.source.sizes };
+        let mut maps = Maps::new(sizes);
+        for (i, line) in maps.memory.chunks_exact_mut(LANES).enumerate() {
+            let (block, pixel) = (i / (rows * columns), i % (rows * columns));
+            let (image, within) = (block / sizes.blocks, block % sizes.blocks);
+            let row = (first.0 + pixel / columns) as isize + self.source.corner.0;
+            let column = (first.1 + pixel % columns) as isize + self.source.corner.1;
+            let from = self.source.sizes;
+            if !(0..from.rows as isize).contains(&row) || !(0..from.columns as isize).contains(&column) {
+                line.fill(0.0);
+                continue;
+            }
+            let offset = from.offset(image, within, (row as usize, column as usize));
+            line.copy_from_slice(&self.source.numbers[offset..][..LANES]);
+            if let Some(scales) = self.scales {
+                line.iter_mut().zip(&scales[block * LANES..]).for_each(|(number, scale)| *number *= scale);
+            }
         }
+        maps
     }
 }

@@ -1,12 +1,15 @@
-//! The gradient of a 3x3 kernel as the adjoint of Winograd's filtering: at each of the 36 points, transformed patches meet
-//! transformed gradients of tiles, summed over all tiles; the sums are transformed to taps.
+//! The gradient of a 3x3 kernel as the adjoint of Winograd's filtering: at each point, transformed patches meet transformed
+//! gradients of tiles, summed over all tiles; the sums are transformed to taps.
+
+use std::marker::PhantomData;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::POINTS;
-use super::transforms::{SIDE, TILE, patch_to_points, points_to_kernel, tile_to_points};
+use super::transforms::{SIDE, points_to_kernel, tile_to_points};
+use super::{POINTS, Same, Scheme};
 use crate::ops::blocked::LANES;
-use crate::ops::blocked::maps::{Maps, Sizes};
+use crate::ops::blocked::maps::{Patch, View};
 use crate::ops::blocked::memory::{Memory, Pointer};
 use crate::ops::blocked::weight_gradient::{Outer, outer_product};
 use crate::ops::blocked::weights::BLOCK;
@@ -17,28 +20,67 @@ const SHARED: usize = 3 << 20;
 /// Tiles of one task of a transform.
 const GROUP: usize = 16;
 
+/// A scheme and the adjoints of two of its transforms.
+pub(crate) trait Adjoint: Scheme {
+    /// Gradients of a tile, rows `pixels.1` numbers apart, to those of its points; each channel is scaled.
+    ///
+    /// # Safety
+    /// The pixels can be read and the points written.
+    unsafe fn gather<V: Vector>(pixels: (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize));
+
+    /// One vector of the gradients of the kernel's 36 points to those of its taps.
+    ///
+    /// # Safety
+    /// The points can be read and the taps written.
+    unsafe fn taps<V: Vector>(points: (*const f32, usize), taps: (*mut f32, usize));
+}
+
+impl Adjoint for Same {
+    #[inline(always)]
+    unsafe fn gather<V: Vector>(pixels: (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe { tile_to_points::<V>(pixels, scale, points) }
+    }
+
+    #[inline(always)]
+    unsafe fn taps<V: Vector>(points: (*const f32, usize), taps: (*mut f32, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe { points_to_kernel::<V>(points, taps) }
+    }
+}
+
+/// One of the two sides whose product is the gradient.
+#[derive(Clone, Copy)]
+pub(crate) struct Factor<'a> {
+    pub maps: View<'a>,
+    /// A factor for each image and channel, blocks filled up.
+    pub scales: Option<&'a [f32]>,
+}
+
 /// Sums of the kernel's gradient, `[point, output block, input block, 16 inputs, 16 outputs]`.
-pub(crate) struct KernelSums {
+pub(crate) struct KernelSums<S> {
     outputs: usize,
     inputs: usize,
     sums: Memory,
     begun: bool,
+    scheme: PhantomData<S>,
 }
 
-impl KernelSums {
+impl<S: Adjoint> KernelSums<S> {
     /// For some blocks of output and input channels.
     pub fn new(outputs: usize, inputs: usize) -> Self {
-        KernelSums { outputs, inputs, sums: Memory::take(POINTS * outputs * inputs * BLOCK), begun: false }
+        let sums = Memory::take(POINTS * outputs * inputs * BLOCK);
+        KernelSums { outputs, inputs, sums, begun: false, scheme: PhantomData }
     }
 
     /// Adds what all tiles of some images contribute: `image`'s patches begin at (0, 0), and so do `gradient`'s tiles.
-    pub fn add(&mut self, image: &Maps, gradient: &Maps, tiles: (usize, usize)) {
-        let count = image.sizes.images * tiles.0 * tiles.1;
-        let chunk = (SHARED / (POINTS * LANES * (self.inputs + self.outputs))).clamp(GROUP, count.max(GROUP));
+    pub fn add(&mut self, image: Factor<'_>, gradient: Factor<'_>, tiles: (usize, usize)) {
+        let count = image.maps.sizes.images * tiles.0 * tiles.1;
+        let chunk = (SHARED / (S::POINTS * LANES * (self.inputs + self.outputs))).clamp(GROUP, count.max(GROUP));
         let block_step = chunk * LANES + LANES;
         let blocks = self.inputs + self.outputs;
         let point_step = blocks * block_step + LANES;
-        let mut points = Memory::take(POINTS * point_step);
+        let mut points = Memory::take(S::POINTS * point_step);
         for first in (0..count).step_by(chunk) {
             let in_chunk = chunk.min(count - first);
             let segments = in_chunk.div_ceil(GROUP);
@@ -48,37 +90,34 @@ impl KernelSums {
                 // SAFETY: this task's block and tiles at each point.
                 let to = unsafe { to.at(block * block_step + skipped * LANES) };
                 let some = first + skipped..first + in_chunk.min(skipped + GROUP);
-                let (maps, block, entering) = match block.checked_sub(self.inputs) {
+                let (from, block, entering) = match block.checked_sub(self.inputs) {
                     None => (image, block, Entering::Patch),
                     Some(block) => (gradient, block, Entering::Tile),
                 };
-                let from = (&maps.memory[..], maps.sizes);
-                vector::run(Enter { from, block, grid: tiles, tiles: some, to: (to, point_step), entering });
+                let to = (to, point_step);
+                vector::run(Enter { from, block, grid: tiles, tiles: some, to, entering, scheme: self.scheme });
             });
             self.multiply(&points, (block_step, point_step), in_chunk);
         }
     }
 
     fn multiply(&mut self, points: &[f32], (block_step, point_step): (usize, usize), positions: usize) {
-        let (inputs, outputs, adds) = (self.inputs, self.outputs, self.begun);
+        let (inputs, outputs, begun) = (self.inputs, self.outputs, self.begun);
         let to = Pointer::new(self.sums.first());
         let pairs = outputs.div_ceil(2);
-        (0..POINTS * pairs).into_par_iter().for_each(|task| {
-            let (point, first) = (task / pairs, task % pairs * 2);
+        // The last points of a kernel meet the most points of a patch, so they come first.
+        (0..POINTS * pairs).into_par_iter().with_max_len(1).rev().for_each(|task| {
+            let (kernel_point, first) = (task / pairs, task % pairs * 2);
             let blocks = 2.min(outputs - first);
-            let at = |block: usize| points[point * point_step + block * block_step..].as_ptr();
             // SAFETY: this task's blocks of the sums.
-            let to = unsafe { to.at((point * outputs + first) * inputs * BLOCK) };
-            vector::run(Rows {
-                to,
-                pixels: at(0),
-                gradients: at(inputs + first),
-                block_step,
-                positions,
-                inputs,
-                blocks,
-                adds,
-            });
+            let to = unsafe { to.at((kernel_point * outputs + first) * inputs * BLOCK) };
+            let met = (0..S::POINTS).filter(|&point| S::kernel_point(point) == kernel_point);
+            for (i, point) in met.enumerate() {
+                let at = |block: usize| points[point * point_step + block * block_step..].as_ptr();
+                let (pixels, gradients) = (at(0), at(inputs + first));
+                let adds = begun || i > 0;
+                vector::run(Rows { to, pixels, gradients, block_step, positions, inputs, blocks, adds });
+            }
         });
         self.begun = true;
     }
@@ -89,7 +128,8 @@ impl KernelSums {
         (0..outputs * inputs).into_par_iter().for_each(|block| {
             let mut taps = [0.0; 9 * BLOCK];
             let points = &self.sums[block * BLOCK..];
-            vector::run(Leave { points, point_step: outputs * inputs * BLOCK, taps: &mut taps });
+            let point_step = outputs * inputs * BLOCK;
+            vector::run(Leave { points, point_step, taps: &mut taps, scheme: self.scheme });
             write(block / inputs, block % inputs, &taps);
         });
     }
@@ -105,32 +145,40 @@ enum Entering {
 }
 
 /// Some tiles of one block on their way to points.
-struct Enter<'a> {
-    from: (&'a [f32], Sizes),
+struct Enter<'a, S> {
+    from: Factor<'a>,
     block: usize,
     grid: (usize, usize),
-    tiles: std::ops::Range<usize>,
+    tiles: Range<usize>,
     /// The first tile's line at the first point, and the way to the next point.
     to: (*mut f32, usize),
     entering: Entering,
+    scheme: PhantomData<S>,
 }
 
-impl Kernel for Enter<'_> {
+impl<S: Adjoint> Kernel for Enter<'_, S> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let ((from, sizes), (rows, columns)) = (self.from, self.grid);
+        let (maps, (rows, columns), block) = (self.from.maps, self.grid, self.block);
+        let mut copy = Patch::new();
         for (i, tile) in self.tiles.enumerate() {
             let (image, row, column) = (tile / (rows * columns), tile / columns % rows, tile % columns);
-            let pixels = &from[sizes.offset(image, self.block, (row * TILE, column * TILE))..];
-            let from = (pixels.as_ptr(), sizes.row());
+            let line = (image * maps.sizes.blocks + block) * LANES;
+            let scale = self.from.scales.map(|scales| scales[line..][..LANES].as_ptr());
             // SAFETY: pixels of this tile, and its own lines.
             unsafe {
                 let to = (self.to.0.add(i * LANES), self.to.1);
                 match self.entering {
-                    Entering::Patch => patch_to_points::<V>(from, None, to),
-                    Entering::Tile => tile_to_points::<V>(from, to),
+                    Entering::Patch => {
+                        let first = (row * S::STEP, column * S::STEP);
+                        S::enter::<V>(maps.patch::<V>((image, block), first, S::PATCH, &mut copy), scale, to);
+                    }
+                    Entering::Tile => {
+                        let first = (row * S::SIDE, column * S::SIDE);
+                        S::gather::<V>(maps.patch::<V>((image, block), first, S::SIDE, &mut copy), scale, to);
+                    }
                 }
             }
         }
@@ -173,13 +221,14 @@ impl Kernel for Rows {
 }
 
 /// The points of one block of kernels on their way to taps.
-struct Leave<'a> {
+struct Leave<'a, S> {
     points: &'a [f32],
     point_step: usize,
     taps: &'a mut [f32; 9 * BLOCK],
+    scheme: PhantomData<S>,
 }
 
-impl Kernel for Leave<'_> {
+impl<S: Adjoint> Kernel for Leave<'_, S> {
     type Output = ();
 
     #[inline(always)]
@@ -189,7 +238,7 @@ impl Kernel for Leave<'_> {
             // SAFETY: one vector of each point and tap.
             unsafe {
                 let points = (self.points.as_ptr().add(lane), self.point_step);
-                points_to_kernel::<V>(points, (self.taps.as_mut_ptr().add(lane), BLOCK));
+                S::taps::<V>(points, (self.taps.as_mut_ptr().add(lane), BLOCK));
             }
         }
     }

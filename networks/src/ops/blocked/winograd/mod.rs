@@ -7,6 +7,7 @@
 
 pub(crate) mod doubling;
 pub(crate) mod gradient;
+pub(crate) mod shrinking;
 mod transforms;
 
 use std::marker::PhantomData;
@@ -16,7 +17,7 @@ use rayon::prelude::*;
 
 use super::LANES;
 use super::finish::{Channels, Finish};
-use super::maps::{Maps, Sizes};
+use super::maps::{Maps, Patch, Sizes, View};
 use super::memory::{Memory, Pointer};
 use super::product::{Sum, Target, product};
 use super::weights::{BLOCK, Weights};
@@ -27,11 +28,14 @@ use transforms::{kernel_to_points, patch_to_points, points_to_tile};
 /// Points of a tile, and of a kernel whatever the scheme.
 const POINTS: usize = transforms::SIDE * transforms::SIDE;
 
-/// A way of filtering with fewer products: patches and kernels become points, products of points become pixels. Patches
-/// lie four pixels apart.
+/// A way of filtering with fewer products: patches and kernels become points, products of points become pixels.
 pub(crate) trait Scheme: Copy + Sync {
     /// Points of a patch.
     const POINTS: usize;
+    /// Pixels along the side of a patch.
+    const PATCH: usize;
+    /// Pixels from one patch to the next.
+    const STEP: usize;
     /// Pixels of the result along the side of a tile.
     const SIDE: usize;
 
@@ -68,6 +72,8 @@ pub(crate) struct Same;
 
 impl Scheme for Same {
     const POINTS: usize = POINTS;
+    const PATCH: usize = transforms::SIDE;
+    const STEP: usize = TILE;
     const SIDE: usize = TILE;
 
     #[inline(always)]
@@ -107,7 +113,7 @@ impl Scheme for Same {
 /// Numbers of transformed patches that a task works on: what fits into a level 2 cache beside the sums.
 const TASK: usize = 140 << 10;
 /// Numbers of transformed patches that all tasks share when kernels go block by block: about a third of a level 3 cache.
-const SHARED: usize = 2 << 20;
+const SHARED: usize = 3 << 20;
 /// Numbers of transformed kernels up to which they stay in a level 3 cache.
 const KERNELS: usize = 3 << 20;
 /// Input blocks of kernels that a task transforms at a time.
@@ -120,8 +126,8 @@ const MOST_SUMS: usize = 128 * POINTS;
 /// A convolution with 3x3 taps.
 pub(crate) struct Winograd<'a, S> {
     pub scheme: PhantomData<S>,
-    /// Tile (0, 0) sees its pixels from (0, 0) on; there is room for the last tile's patch.
-    pub source: &'a Maps,
+    /// Tile (0, 0) sees its pixels from (0, 0) on.
+    pub source: View<'a>,
     /// A factor for each image and input channel, blocks filled up.
     pub scales: Option<&'a [f32]>,
     pub weights: Weights<'a>,
@@ -135,12 +141,16 @@ pub(crate) struct Winograd<'a, S> {
 }
 
 impl<S: Scheme> Winograd<'_, S> {
-    /// Writes every tile.
+    /// Writes every tile to maps.
     pub fn compute(&self, target: &mut Maps) {
+        self.write((target.sizes, Pointer::new(target.memory.first())));
+    }
+
+    /// Writes every tile, but for what lies beyond the result, to maps of these sizes.
+    pub fn write(&self, to: (Sizes, Pointer)) {
         let count = self.source.sizes.images * self.tiles.0 * self.tiles.1;
         let kernels = POINTS * BLOCK * self.weights.output_blocks() * self.weights.input_blocks();
         let each = tiles_of_a_task::<S>(self.weights.input_blocks());
-        let to = (target.sizes, Pointer::new(target.memory.first()));
         if kernels <= KERNELS && count >= 2 * rayon::current_num_threads() * GROUP {
             let kernels = self.kernels();
             let fair = count.div_ceil(rayon::current_num_threads()).next_multiple_of(GROUP);
@@ -151,7 +161,8 @@ impl<S: Scheme> Winograd<'_, S> {
             });
             return;
         }
-        let chunk = (SHARED / (S::POINTS * LANES * self.weights.input_blocks())).max(GROUP).min(count);
+        let most = (SHARED / (S::POINTS * LANES * self.weights.input_blocks())).max(GROUP);
+        let chunk = count.div_ceil(count.div_ceil(most));
         for first in (0..count).step_by(chunk) {
             self.block_by_block(first..(first + chunk).min(count), to);
         }
@@ -214,12 +225,14 @@ impl<S: Scheme> Winograd<'_, S> {
     #[inline(always)]
     unsafe fn enter<V: Vector>(&self, block: usize, tiles: Range<usize>, (to, point_step): (*mut f32, usize)) {
         let sizes = self.source.sizes;
+        let mut copy = Patch::new();
         for (i, tile) in tiles.enumerate() {
             let (image, row, column) = self.place(tile);
-            let pixels = &self.source.memory[sizes.offset(image, block, (row * TILE, column * TILE))..];
+            let pixel = (row * S::STEP, column * S::STEP);
+            let pixels = self.source.patch::<V>((image, block), pixel, S::PATCH, &mut copy);
             let scale = self.scales.map(|scales| scales[(image * sizes.blocks + block) * LANES..][..LANES].as_ptr());
             // SAFETY: a patch of the source, and this tile's lines.
-            unsafe { S::enter::<V>((pixels.as_ptr(), sizes.row()), scale, (to.add(i * LANES), point_step)) };
+            unsafe { S::enter::<V>(pixels, scale, (to.add(i * LANES), point_step)) };
         }
     }
 
@@ -235,14 +248,20 @@ impl<S: Scheme> Winograd<'_, S> {
         (sums, point_step): (*const f32, usize),
         (sizes, to): (Sizes, Pointer),
     ) {
+        let mut copy = Patch::new();
         for (i, tile) in tiles.enumerate() {
             let (image, row, column) = self.place(tile);
             let (row, column) = (row * S::SIDE, column * S::SIDE);
-            let corner = sizes.offset(image, block, (row + self.corner.0, column + self.corner.1));
+            let (top, left) = (row + self.corner.0, column + self.corner.1);
+            let (rows, columns) = (S::SIDE.min(sizes.rows - top), S::SIDE.min(sizes.columns - left));
+            let is_whole = rows == S::SIDE && columns == S::SIDE;
+            // SAFETY: the caller's promise.
+            let first = unsafe { to.at(sizes.offset(image, block, (top, left))) };
+            let target = if is_whole { (first, sizes.row()) } else { (copy.first(), S::SIDE * LANES) };
             for lane in (0..LANES).step_by(V::LANES) {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller's promise, and room for a tile in the copy.
                 unsafe {
-                    let (sums, to) = ((sums.add(i * LANES + lane), point_step), (to.at(corner + lane), sizes.row()));
+                    let (sums, to) = ((sums.add(i * LANES + lane), point_step), (target.0.add(lane), target.1));
                     match &self.finish {
                         None => S::leave::<V>(sums, None, (image, row, column), to),
                         Some(finish) => {
@@ -250,6 +269,13 @@ impl<S: Scheme> Winograd<'_, S> {
                             S::leave::<V>(sums, Some((finish, &channels)), (image, row, column), to);
                         }
                     }
+                }
+            }
+            for y in 0..if is_whole { 0 } else { rows } {
+                // SAFETY: the part of a row of the tile that lies within the result.
+                unsafe {
+                    let from = target.0.add(y * target.1);
+                    std::ptr::copy_nonoverlapping(from, first.add(y * sizes.row()), columns * LANES);
                 }
             }
         }

@@ -161,13 +161,14 @@ pub(super) unsafe fn points_to_tile<V: Vector>(points: *const f32, point_step: u
     tile
 }
 
-/// A tile of 4x4 gradients to 36 points: the adjoint of [`points_to_tile`].
+/// A tile of 4x4 gradients to 36 points, each channel scaled: the adjoint of [`points_to_tile`].
 ///
 /// # Safety
 /// The pixels can be read and the points written.
 #[inline(always)]
 pub(super) unsafe fn tile_to_points<V: Vector>(
     (pixels, row_step): (*const f32, usize),
+    scale: Option<*const f32>,
     (points, point_step): (*mut f32, usize),
 ) {
     for lane in (0..LANES).step_by(V::LANES) {
@@ -179,10 +180,14 @@ pub(super) unsafe fn tile_to_points<V: Vector>(
                 columns[x] = from_pixels(pixels[x]);
             }
             let rows = transposed(columns);
+            let scale = match scale {
+                Some(scale) => V::load(scale.add(lane)),
+                None => V::splat(1.0),
+            };
             for y in 0..SIDE {
                 let row = from_pixels(rows[y]);
                 for x in 0..SIDE {
-                    row[x].store(points.add((y * SIDE + x) * point_step + lane));
+                    row[x].mul(scale).store(points.add((y * SIDE + x) * point_step + lane));
                 }
             }
         }

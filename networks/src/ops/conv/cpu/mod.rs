@@ -3,6 +3,7 @@
 //! The adjoint is gathered as well, never scattered: with stride s it falls apart into s² correlations, one for each
 //! position of an image pixel relative to the stride, each with the taps that reach it.
 
+pub(in crate::ops) mod blocks;
 mod correlation;
 mod gather;
 mod matrix;

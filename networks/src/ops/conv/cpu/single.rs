@@ -11,7 +11,7 @@ use crate::ops::blocked::memory::{Pointer, written};
 use crate::ops::blocked::weight_gradient::TapSums;
 use crate::ops::blocked::weights::{BLOCK, Weights};
 use crate::ops::blocked::winograd::doubling::Doubled;
-use crate::ops::blocked::winograd::gradient::KernelSums;
+use crate::ops::blocked::winograd::gradient::{Factor, KernelSums};
 use crate::ops::blocked::winograd::{Same, TILE, Winograd};
 use crate::ops::conv::Method;
 use crate::ops::conv::geometry::{Geometry, WeightOrder};
@@ -86,13 +86,13 @@ fn adjoint_phase(geometry: &Geometry, first: (usize, usize)) -> PhasePlan {
 
 /// The side that a convolution reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Image,
     Output,
 }
 
 /// The weight as a convolution from one side to the other reads it.
-fn weights<'a>(geometry: &Geometry, numbers: &'a [f32], from: Side) -> Weights<'a> {
+pub(super) fn weights<'a>(geometry: &Geometry, numbers: &'a [f32], from: Side) -> Weights<'a> {
     let taps = geometry.taps();
     let (i, o) = (geometry.image_channels, geometry.output_channels);
     // Numbers from one channel of the image side, and of the output side, to the next.
@@ -192,7 +192,7 @@ impl Plan<'_> {
             let (weights, corner) = (self.weights, (0, 0));
             let winograd = Winograd::<Same> {
                 scheme: PhantomData,
-                source: &source,
+                source: source.view(),
                 scales: None,
                 weights,
                 taps,
@@ -224,10 +224,11 @@ impl Plan<'_> {
             let source = self.read(numbers, chunk.clone(), source);
             let mut result = Maps::new(Sizes { images: chunk.len(), ..target });
             if let Some(phases) = &phases {
-                Direct { source: &source, stride: self.stride, step: self.step, phases }.compute(&mut result);
+                Direct { source: source.view(), stride: self.stride, step: self.step, phases }.compute(&mut result);
             } else {
                 let (weights, size, corner) = (self.weights, self.source.1, (0, 0));
-                Doubled { source: &source, scales: None, weights, size, corner }.compute(&source, &mut result);
+                let to = (result.sizes, Pointer::new(result.memory.first()));
+                Doubled { source: source.view(), scales: None, weights, size, corner }.write(to);
             }
             // SAFETY: room for all images.
             unsafe { to_planes(&result, self.target_planes(chunk), to) };
@@ -288,10 +289,11 @@ fn tile_sums(
     (image, output, images): (&[f32], &[f32], usize),
     tiles: (usize, usize),
     (outputs, inputs): (usize, usize),
-) -> KernelSums {
+) -> KernelSums<Same> {
     let (height, width) = (tiles.0 * TILE, tiles.1 * TILE);
     let mut sums = KernelSums::new(outputs, inputs);
     both_sides(geometry, (image, output, images), ((height + 2, width + 2), (height, width)), |image, output| {
+        let [image, output] = [image, output].map(|maps| Factor { maps: maps.view(), scales: None });
         sums.add(image, output, tiles);
     });
     sums
@@ -303,7 +305,9 @@ fn tap_sums(geometry: &Geometry, (image, output, images): (&[f32], &[f32], usize
     let mut sums = TapSums::new(taps, geometry.stride, blocks);
     let reach = |positions: usize, kernel: usize| (positions - 1) * geometry.stride + kernel;
     let room = (reach(geometry.output.0, kh), reach(geometry.output.1, kw));
-    both_sides(geometry, (image, output, images), (room, geometry.output), |image, output| sums.add(image, output));
+    both_sides(geometry, (image, output, images), (room, geometry.output), |image, output| {
+        sums.add(image.view(), output.view())
+    });
     sums
 }
 
@@ -334,7 +338,7 @@ fn both_sides(
 ///
 /// # Safety
 /// `to` has room for the weight, and nobody else writes this block.
-unsafe fn scatter(geometry: &Geometry, (output, input): (usize, usize), taps: &[f32], to: Pointer) {
+pub(super) unsafe fn scatter(geometry: &Geometry, (output, input): (usize, usize), taps: &[f32], to: Pointer) {
     let places = weights(geometry, &[], Side::Image);
     let (first_output, first_input) = (output * 16, input * 16);
     for o in 0..16.min(places.outputs - first_output) {

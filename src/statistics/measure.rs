@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// One measure with its counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,10 @@ const FAKES: usize = 50_000;
 /// Images of each set for the sliced Wasserstein distance, as published.
 const SWD_IMAGES: usize = 16_384;
 
-/// All names that are understood, published ones first.
+/// Images of each set for the sliced Wasserstein distance at a snapshot of a training.
+const SWD_IMAGES_WHILE_TRAINING: usize = 2_000;
+
+/// All names that are understood: those of the published trainer in its order, the one that needs no detector, short ones.
 pub const NAMES: [&str; 18] = [
     "fid50k_full",
     "kid50k_full",
@@ -107,7 +110,28 @@ pub const NAMES: [&str; 18] = [
     "ppl",
 ];
 
+/// How many of [`NAMES`] are the published trainer's.
+const PUBLISHED_NAMES: usize = 12;
+
 impl Metric {
+    /// Names that a training takes: the published trainer's in its order, and `swd`.
+    pub fn names_while_training() -> &'static [&'static str] {
+        &NAMES[..=PUBLISHED_NAMES]
+    }
+
+    /// What a training measures unless it is told otherwise: what needs no detector and little time.
+    pub fn default_while_training() -> Vec<Metric> {
+        vec![Metric::published(Measure::Swd)]
+    }
+
+    /// As it is measured at each snapshot of a training: as published, but patches of fewer images.
+    pub fn while_training(self) -> Metric {
+        match self.measure {
+            Measure::Swd => Metric { fakes: SWD_IMAGES_WHILE_TRAINING, reals: Some(SWD_IMAGES_WHILE_TRAINING), ..self },
+            _ => self,
+        }
+    }
+
     /// As the published code measures it, against all real images that it takes.
     pub fn published(measure: Measure) -> Metric {
         let (fakes, reals) = match measure {
@@ -179,6 +203,13 @@ impl FromStr for Metric {
 impl Serialize for Metric {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// From its name, with the published counts.
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -1,0 +1,171 @@
+//! The three operators on features that lie in blocks of 16 channels: of 3x3 taps in steps of 1 that keep the size, of 3x3
+//! taps in steps of 2 without padding, and of a single tap.
+
+use std::marker::PhantomData;
+
+use super::single::{Side, scatter, weights};
+use crate::ops::blocked::blocks_of;
+use crate::ops::blocked::direct::{Direct, Phase};
+use crate::ops::blocked::maps::{Sizes, View};
+use crate::ops::blocked::memory::{Pointer, written};
+use crate::ops::blocked::weight_gradient::TapSums;
+use crate::ops::blocked::weights::Weights;
+use crate::ops::blocked::winograd::doubling::{Doubled, Doubling};
+use crate::ops::blocked::winograd::gradient::{Adjoint, Factor, KernelSums};
+use crate::ops::blocked::winograd::shrinking::Shrinking;
+use crate::ops::blocked::winograd::{Same, Scheme, TILE, Winograd};
+use crate::ops::conv::geometry::Geometry;
+
+/// Feature maps, `[N, blocks, H, W, 16]`.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Blocks<'a> {
+    pub numbers: &'a [f32],
+    /// A factor for each image and channel, blocks filled up.
+    pub scales: Option<&'a [f32]>,
+}
+
+/// Sizes of some images of the image side.
+pub(in crate::ops) fn image_sizes(geometry: &Geometry, images: usize) -> Sizes {
+    Sizes::of(images, geometry.image_channels, geometry.image)
+}
+
+/// Sizes of some images of the output side.
+pub(in crate::ops) fn output_sizes(geometry: &Geometry, images: usize) -> Sizes {
+    Sizes::of(images, geometry.output_channels, geometry.output)
+}
+
+/// What a geometry is one of.
+enum Form {
+    Same,
+    Half,
+    Point,
+}
+
+fn form(geometry: &Geometry) -> Form {
+    match (geometry.kernel, geometry.stride) {
+        ((1, 1), 1) => Form::Point,
+        ((3, 3), 1) if (geometry.top, geometry.left) == (1, 1) => Form::Same,
+        ((3, 3), 2) if (geometry.top, geometry.left) == (0, 0) => Form::Half,
+        _ => unreachable!("a geometry that whoever blocks features has checked"),
+    }
+}
+
+fn images(numbers: &[f32], one: Sizes) -> usize {
+    numbers.len() / one.total()
+}
+
+/// Tiles of `side` pixels that cover a size.
+fn tiles((rows, columns): (usize, usize), side: usize) -> (usize, usize) {
+    (rows.div_ceil(side), columns.div_ceil(side))
+}
+
+/// Output side from image side and weight.
+pub(in crate::ops) fn convolution(geometry: &Geometry, image: Blocks<'_>, weight: &[f32]) -> Vec<f32> {
+    let images = images(image.numbers, image_sizes(geometry, 1));
+    let (from, to) = (image_sizes(geometry, images), output_sizes(geometry, images));
+    let weights = weights(geometry, weight, Side::Image);
+    let taps = std::array::from_fn(|tap| tap);
+    match form(geometry) {
+        Form::Same => by_tiles::<Same>((image, from, (-1, -1)), (weights, taps), to),
+        Form::Half => by_tiles::<Shrinking>((image, from, (0, 0)), (weights, taps), to),
+        Form::Point => pointwise((image, from), weights, to),
+    }
+}
+
+/// Image side from output side and weight.
+pub(in crate::ops) fn adjoint(geometry: &Geometry, output: Blocks<'_>, weight: &[f32]) -> Vec<f32> {
+    let images = images(output.numbers, output_sizes(geometry, 1));
+    let (from, to) = (output_sizes(geometry, images), image_sizes(geometry, images));
+    let weights = weights(geometry, weight, Side::Output);
+    let (rows, columns) = geometry.output;
+    match form(geometry) {
+        Form::Same => by_tiles::<Same>((output, from, (-1, -1)), (weights, std::array::from_fn(|tap| 8 - tap)), to),
+        Form::Half if rows % TILE == 0 && columns % TILE == 0 && geometry.image == (2 * rows + 1, 2 * columns + 1) => {
+            let source = View::new(output.numbers, from, (-1, -1));
+            let doubled = Doubled { source, scales: output.scales, weights, size: (rows, columns), corner: (0, 0) };
+            // SAFETY: every pixel of the result is written.
+            unsafe { written(to.total(), |first| doubled.write((to, first))) }
+        }
+        Form::Half => by_tiles::<Doubling>((output, from, (-1, -1)), (weights, std::array::from_fn(|tap| tap)), to),
+        Form::Point => pointwise((output, from), weights, to),
+    }
+}
+
+fn by_tiles<S: Scheme>(
+    (source, from, corner): (Blocks<'_>, Sizes, (isize, isize)),
+    (weights, taps): (Weights<'_>, [usize; 9]),
+    to: Sizes,
+) -> Vec<f32> {
+    let winograd = Winograd::<S> {
+        scheme: PhantomData,
+        source: View::new(source.numbers, from, corner),
+        scales: source.scales,
+        weights,
+        taps,
+        tiles: tiles((to.rows, to.columns), S::SIDE),
+        corner: (0, 0),
+        finish: None,
+    };
+    // SAFETY: tiles cover every pixel of the result.
+    unsafe { written(to.total(), |first| winograd.write((to, first))) }
+}
+
+/// Maps as a single row of pixels, which is all the same to a single tap.
+fn in_a_row(sizes: Sizes) -> Sizes {
+    Sizes { rows: 1, columns: sizes.rows * sizes.columns, ..sizes }
+}
+
+fn pointwise((source, from): (Blocks<'_>, Sizes), weights: Weights<'_>, to: Sizes) -> Vec<f32> {
+    assert!(source.scales.is_none(), "a convolution by pixels is not modulated");
+    let (from, to) = (in_a_row(from), in_a_row(to));
+    let phase = Phase { weights: weights.packed(&[0]), taps: vec![(0, 0)], first: (0, 0), grid: (1, to.columns) };
+    let direct = Direct { source: View::new(source.numbers, from, (0, 0)), stride: 1, step: 1, phases: &[phase] };
+    // SAFETY: every pixel of the result is written.
+    unsafe { written(to.total(), |first| direct.write((to, first))) }
+}
+
+/// Weight from image side and output side. Positions are summed in the same order on every run.
+pub(in crate::ops) fn weight_gradient(geometry: &Geometry, image: Blocks<'_>, output: Blocks<'_>) -> Vec<f32> {
+    let fill = |to: Pointer| {
+        let write = |output: usize, input: usize, taps: &[f32]| {
+            // SAFETY: every kernel belongs to one block, which is given once.
+            unsafe { scatter(geometry, (output, input), taps, to) };
+        };
+        match form(geometry) {
+            Form::Same => tile_sums::<Same>(geometry, (image, (-1, -1)), output).taps(write),
+            Form::Half => tile_sums::<Shrinking>(geometry, (image, (0, 0)), output).taps(write),
+            Form::Point => point_sums(geometry, image, output).taps(write),
+        }
+    };
+    // SAFETY: all blocks are given, and with them all kernels.
+    unsafe { written(geometry.weight_shape().iter().product(), fill) }
+}
+
+fn block_counts(geometry: &Geometry) -> (usize, usize) {
+    (blocks_of(geometry.output_channels), blocks_of(geometry.image_channels))
+}
+
+fn tile_sums<S: Adjoint>(
+    geometry: &Geometry,
+    (image, corner): (Blocks<'_>, (isize, isize)),
+    output: Blocks<'_>,
+) -> KernelSums<S> {
+    let images = images(image.numbers, image_sizes(geometry, 1));
+    let (outputs, inputs) = block_counts(geometry);
+    let mut sums = KernelSums::new(outputs, inputs);
+    let of_image =
+        Factor { maps: View::new(image.numbers, image_sizes(geometry, images), corner), scales: image.scales };
+    let of_output =
+        Factor { maps: View::new(output.numbers, output_sizes(geometry, images), (0, 0)), scales: output.scales };
+    sums.add(of_image, of_output, tiles(geometry.output, S::SIDE));
+    sums
+}
+
+fn point_sums(geometry: &Geometry, image: Blocks<'_>, output: Blocks<'_>) -> TapSums {
+    let images = images(image.numbers, image_sizes(geometry, 1));
+    let mut sums = TapSums::new(vec![(0, 0)], 1, block_counts(geometry));
+    let of_image = View::new(image.numbers, in_a_row(image_sizes(geometry, images)), (0, 0));
+    let of_output = View::new(output.numbers, in_a_row(output_sizes(geometry, images)), (0, 0));
+    sums.add(of_image, of_output);
+    sums
+}
