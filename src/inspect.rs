@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 use toonify_networks::checkpoint::{ImportReport, Kind, Provenance};
 use toonify_networks::pix2pix::{Preset, StudentConfig, StudentFile, StudentHistory, StudentLayer};
@@ -99,7 +99,7 @@ fn inspect_student(file: &Path) -> Result<StudentInspection> {
     let is_of = |preset: &Preset| preset.config(config.block, config.img_channels) == config;
     Ok(StudentInspection {
         file: file.to_owned(),
-        bytes: std::fs::metadata(file).with_context(|| format!("cannot read `{}`", file.display()))?.len(),
+        bytes: CheckpointFile::open(file)?.len(),
         kind: "student",
         preset: Preset::ALL.into_iter().find(is_of),
         generator: network(&config, |_: &StudentLayer| Role::Parameter),

@@ -166,6 +166,31 @@ fn a_folder_goes_on_counts_every_photo_and_names_every_failure() {
 }
 
 #[test]
+fn faces_that_are_looked_for_at_the_same_time_stay_with_their_photos() {
+    if landmark_model().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let photos = folder.path().join("photos");
+    save(&couple(), photos.join("a.png"));
+    save(&drawn([200, 200], &[]), photos.join("b.png"));
+    for (name, shift) in [("c.png", 0.0), ("d.png", 20.0), ("e.png", -10.0)] {
+        save(&drawn([220, 260], &[([110.0, 120.0 + shift], 0.8)]), photos.join(name));
+    }
+    let made = |threads: &str| {
+        let out = folder.path().join(threads);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_toonify"));
+        let output = command.args(arguments(&photos, &out, &[])).env("RAYON_NUM_THREADS", threads).output();
+        check_failed(&output.expect("the binary runs"), 1, &["1 of 5 photos could not be toonified", "b.png: no face"]);
+        let pictures = files(&out).into_iter().filter(|name| name.ends_with(".png"));
+        pictures.map(|name| (fs::read(out.join(&name)).expect("a picture"), name)).collect::<Vec<_>>()
+    };
+    let alone = made("1");
+    assert!(alone.len() > 2 * 5, "{}", alone.len());
+    assert!(alone == made("3"), "the same pictures, byte for byte");
+}
+
+#[test]
 fn a_photo_without_a_face_says_so() {
     if landmark_model().is_none() {
         return;

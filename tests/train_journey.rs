@@ -110,6 +110,8 @@ fn what_does_not_fit_is_said_before_the_first_step() {
     check(&["--augpipe=filter"], 1, &["imgfilter", "8×8"]);
     check(&["--resume=no/such.pkl"], 1, &["no/such.pkl"]);
     check(&["--metrics=fid50k_full"], 1, &["inception-2015-12-05.pt", "put it at"]);
+    check(&["--metrics=kid50k_full", "--detector=set.zip"], 1, &["set.zip"]);
+    check(&["--metrics=swd,pr50k3_full", "--detector=no/such.pth"], 1, &["no/such.pth"]);
     check(&["--cond"], 2, &["--cond=True requires labels"]);
     check(&["--cbase=4"], 2, &["--cbase"]);
     check(&["--augpipe=bgx"], 2, &["bgcfnc", "lumaflip"]);

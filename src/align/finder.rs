@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 use image::RgbImage;
@@ -39,7 +40,7 @@ pub struct Sighting {
 /// Detector and landmarks, opened once for many photos.
 pub struct Finder {
     eyes: Eyes,
-    landmarks: LandmarkSource,
+    landmarks: Arc<LandmarkSource>,
     search: FaceSearch,
 }
 
@@ -49,8 +50,19 @@ impl Finder {
     /// # Errors
     /// When the model is not the published one, or the program was built without dlib.
     pub fn open(model: &Path, search: &FaceSearch) -> Result<Finder> {
+        Ok(Finder::crew(model, search, 1)?.remove(0))
+    }
+
+    /// Opens both once for `n` threads, each with a finder of its own.
+    ///
+    /// # Errors
+    /// As [`Finder::open`].
+    pub fn crew(model: &Path, search: &FaceSearch, n: usize) -> Result<Vec<Finder>> {
         let engine = Engine::open(model, search.landmarks, search.min_score)?;
-        Ok(Finder { eyes: engine.eyes(), landmarks: engine.landmarks, search: search.clone() })
+        let eyes: Vec<Eyes> = (0..n).map(|_| engine.eyes()).collect();
+        let landmarks = Arc::new(engine.landmarks);
+        let finder = |eyes| Finder { eyes, landmarks: Arc::clone(&landmarks), search: search.clone() };
+        Ok(eyes.into_iter().map(finder).collect())
     }
 
     /// Finds the faces of an upright photo; none is a [`Sighting`] that says why.

@@ -72,7 +72,6 @@ pub struct Compared {
 
 /// The pictures of one face, all of one size.
 struct Row {
-    name: String,
     photo: RgbImage,
     teacher: RgbImage,
     again: RgbImage,
@@ -129,7 +128,7 @@ fn rows(plan: &ComparePlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<(V
     let row = |(face, ((student, teacher), again)): (&Face, ((Toon, Toon), Toon))| {
         let photo = face.image(side_px)?;
         let (teacher, again, student) = (grown(teacher), grown(again), grown(student));
-        Ok(Row { name: face.name.clone(), photo, teacher, again, student })
+        Ok(Row { photo, teacher, again, student })
     };
     let rows = faces.iter().zip(toons).map(row).collect::<Result<_>>()?;
     Ok((rows, left_out, side_px))
@@ -160,7 +159,7 @@ fn sheet_of(rows: &[Row], distances: &[Distance], side_px: u32) -> Result<Dynami
     let cells = pictures.iter().flat_map(|of| rows.iter().map(|row| DynamicImage::from(of(row).clone())));
     let sheet = Sheet {
         title: String::new(),
-        columns: rows.iter().map(|row| row.name.clone()).collect(),
+        columns: (1..=rows.len()).map(|number| number.to_string()).collect(),
         rows: ["photo", "teacher", "teacher, other seed", "student"].map(str::to_owned).to_vec(),
         cells: cells.collect(),
         cell_px: side_px.clamp(128, Sheet::CELL_PX),

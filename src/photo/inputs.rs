@@ -9,7 +9,7 @@ use image::RgbImage;
 use crate::align::{Input, Sources, stems};
 use crate::photo::PhotoPlan;
 use crate::photo::ledger::Ledger;
-use crate::store::hash;
+use crate::store::{hash, photo};
 
 /// One photo.
 pub struct Entry {
@@ -21,6 +21,8 @@ pub struct Entry {
     pub stem: String,
     /// Hash of its file; empty when that cannot be read.
     pub sha256: String,
+    /// Pixels that it has; 0 when that cannot be told.
+    pub pixels: u64,
     source: usize,
     input: Input,
 }
@@ -56,6 +58,7 @@ impl Inputs {
                 let sha256 = if bytes.is_empty() { String::new() } else { hash::sha256(&bytes) };
                 inputs.entries.push(Entry {
                     key: place.to_string_lossy().into_owned(),
+                    pixels: photo::count_pixels(&bytes, &listed.path(input)).unwrap_or_default(),
                     path: listed.path(input),
                     stem: String::new(),
                     sha256,

@@ -16,8 +16,11 @@ mod shipped;
 mod stages;
 mod student;
 
+use std::collections::VecDeque;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use anyhow::{Result, bail};
 use image::RgbImage;
@@ -101,12 +104,12 @@ pub fn run_with(
     sink.event(&Event::Started { what: format!("toonifying {} of {n_photos} photos", todo.len()) });
     let mut ended = Vec::new();
     if !todo.is_empty() {
-        let finder = Finder::open(&plan.model, &plan.search)?;
+        let finders = Finder::crew(&plan.model, &plan.search, rayon::current_num_threads().min(todo.len()))?;
         folder::create(&plan.out)?;
         let _lock = if lock.is_none() { FolderLock::take(&plan.out)? } else { lock };
         atomic::sweep(&plan.out);
         let job = Job { plan, inputs: &inputs, style: &style, stop };
-        ended = job.work_through(&todo, (engine, finder, &mut ledger), sink)?;
+        ended = job.work_through(&todo, (engine, finders, &mut ledger), sink)?;
     }
     let entered = done.iter().chain(&ended);
     let photos: Vec<PhotoRecord> = entered.filter_map(|entry| ledger.get(&entry.key).cloned()).collect();
@@ -128,6 +131,9 @@ struct Waiting<'a> {
     sighting: Sighting,
 }
 
+/// A photo with faces, or why there is nothing to do.
+type Look<'a> = Result<Waiting<'a>, String>;
+
 /// Whether a group fills the engine, or as much memory as it may.
 fn is_full(group: &[Waiting], faces_at_once: usize) -> bool {
     let faces: usize = group.iter().map(|waiting| waiting.sighting.faces.len()).sum();
@@ -148,12 +154,15 @@ impl Job<'_> {
     fn work_through<'e>(
         &self,
         todo: &[&'e Entry],
-        (engine, mut finder, ledger): (&mut dyn Engine, Finder, &mut Ledger),
+        (engine, mut finders, ledger): (&mut dyn Engine, Vec<Finder>, &mut Ledger),
         sink: &mut dyn Sink,
     ) -> Result<Vec<&'e Entry>> {
-        let (mut group, mut ended) = (Vec::new(), Vec::new());
+        let (mut group, mut ended, mut seen) = (Vec::new(), Vec::new(), VecDeque::new());
         for (index, &entry) in todo.iter().enumerate() {
-            match self.look(entry, &mut finder)? {
+            if seen.is_empty() {
+                seen.extend(self.look_at(&todo[index..], &mut finders));
+            }
+            match seen.pop_front().expect("at least one photo was looked at")? {
                 Ok(waiting) => group.push(waiting),
                 Err(why) => {
                     sink.event(&Event::Skipped { path: entry.path.clone(), why: why.clone() });
@@ -173,8 +182,23 @@ impl Job<'_> {
         Ok(ended)
     }
 
+    /// Looks at the next photos at the same time, as many as there are finders and memory may hold, at least one; in order.
+    fn look_at<'a>(&self, next: &[&'a Entry], finders: &mut [Finder]) -> Vec<Result<Look<'a>>> {
+        let mut pixels = 0;
+        let fits = |entry: &&&Entry| {
+            let fits = pixels == 0 || pixels + entry.pixels <= PIXELS_IN_WORK;
+            pixels += entry.pixels.max(1);
+            fits
+        };
+        let pairs = next.iter().take_while(fits).zip(finders);
+        thread::scope(|scope| {
+            let threads: Vec<_> = pairs.map(|(entry, finder)| scope.spawn(|| self.look(entry, finder))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        })
+    }
+
     /// Reads a photo and finds its faces, or says why there is nothing to do.
-    fn look<'a>(&self, entry: &'a Entry, finder: &mut Finder) -> Result<Result<Waiting<'a>, String>> {
+    fn look<'a>(&self, entry: &'a Entry, finder: &mut Finder) -> Result<Look<'a>> {
         let photo = match self.inputs.photo(entry) {
             Ok(photo) => photo,
             // The event names the photo already.

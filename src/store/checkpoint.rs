@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use memmap2::{Mmap, UncheckedAdvice};
 use toonify_networks::checkpoint::{self, Archive, Checkpoint, ImportReport, Parts, Precision, Unused};
+use toonify_networks::pix2pix;
 
 use crate::store::atomic::AtomicFile;
 use crate::store::hash;
@@ -48,6 +49,11 @@ impl CheckpointFile {
     fn archive_with(&self, unused: Unused) -> Result<Archive<'_>> {
         let bytes: &[u8] = self.map.as_deref().unwrap_or_default();
         checkpoint::open_with(bytes, unused).with_context(|| format!("cannot read checkpoint `{}`", self.path))
+    }
+
+    /// Whether it is a student's file rather than a generator's.
+    pub fn is_student(&self) -> bool {
+        pix2pix::is_student(self.map.as_deref().unwrap_or_default())
     }
 
     /// Size of the file in bytes.

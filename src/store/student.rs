@@ -7,6 +7,7 @@ use toonify_networks::checkpoint::Precision;
 use toonify_networks::pix2pix::{self, StudentFile};
 
 use crate::store::atomic;
+use crate::store::checkpoint::CheckpointFile;
 
 /// Reads the student at `path`.
 ///
@@ -21,10 +22,9 @@ pub fn read(path: &Path) -> Result<StudentFile> {
 /// Whether the file at `path` is a student.
 ///
 /// # Errors
-/// When there is no such file.
+/// As [`CheckpointFile::open`].
 pub fn is_student(path: &Path) -> Result<bool> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot open `{}`", path.display()))?;
-    Ok(pix2pix::is_student(&bytes))
+    Ok(CheckpointFile::open(path)?.is_student())
 }
 
 /// Writes a student, whole or not at all.

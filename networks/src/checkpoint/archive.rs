@@ -15,6 +15,9 @@ use crate::checkpoint::{Checkpoint, DiscriminatorCheckpoint, ImportError, Kind, 
 use crate::error::Result;
 use crate::stylegan2::{DiscriminatorConfig, DiscriminatorLayer, GeneratorConfig, Layer, TensorName, Weights};
 
+/// Tensors that are copied at a time, about three large kernels among them.
+const AT_ONCE: usize = 16;
+
 /// Reads what a checkpoint file holds, without copying a tensor.
 ///
 /// The kind is told by the contents. Nothing in the file is executed.
@@ -132,7 +135,7 @@ impl<'a> Archive<'a> {
     /// # Errors
     /// [`ImportError::Malformed`] when a tensor does not hold floating-point numbers.
     pub fn read_generator_ema(&self) -> Result<Weights<Layer>> {
-        read_generator(&self.config, &self.ema)
+        read_generator(&self.config, &self.ema, &mut || {})
     }
 
     /// Copies the generator as it was being trained, when the file has it.
@@ -140,7 +143,7 @@ impl<'a> Archive<'a> {
     /// # Errors
     /// [`ImportError::Malformed`] when a tensor does not hold floating-point numbers.
     pub fn read_generator(&self) -> Result<Option<Weights<Layer>>> {
-        self.generator.as_ref().map(|part| read_generator(&self.config, part)).transpose()
+        self.generator.as_ref().map(|part| read_generator(&self.config, part, &mut || {})).transpose()
     }
 
     /// Copies the discriminator, when the file has it.
@@ -148,25 +151,23 @@ impl<'a> Archive<'a> {
     /// # Errors
     /// [`ImportError::Malformed`] when a tensor does not hold floating-point numbers.
     pub fn read_discriminator(&self) -> Result<Option<DiscriminatorCheckpoint>> {
-        let Some((config, part)) = &self.discriminator else { return Ok(None) };
-        let weights = Weights::new(config, part.read()?)?;
-        Ok(Some(DiscriminatorCheckpoint { config: config.clone(), weights }))
+        let own = self.discriminator.as_ref();
+        own.map(|(config, part)| read_discriminator(config, part, &mut || {})).transpose()
     }
 
-    /// Copies the networks that are wanted, one after the other; after each, `after_part` may give the file's pages back
-    /// to the system, so that memory holds the copies and one part of the file at most.
+    /// Copies the networks that are wanted, some tensors at a time; after each time, `after_some` may give the file's pages
+    /// back to the system, so that memory holds the copies and little of the file.
     ///
     /// # Errors
     /// [`ImportError::Malformed`] when a tensor does not hold floating-point numbers.
-    pub fn into_checkpoint(self, parts: Parts, after_part: &mut dyn FnMut()) -> Result<(Checkpoint, ImportReport)> {
-        let ema = self.read_generator_ema()?;
-        after_part();
+    pub fn into_checkpoint(self, parts: Parts, after_some: &mut dyn FnMut()) -> Result<(Checkpoint, ImportReport)> {
+        let ema = read_generator(&self.config, &self.ema, after_some)?;
         let (mut generator, mut discriminator) = (None, None);
         if parts == Parts::All {
-            generator = self.read_generator()?;
-            after_part();
-            discriminator = self.read_discriminator()?;
-            after_part();
+            let own = self.generator.as_ref();
+            generator = own.map(|part| read_generator(&self.config, part, after_some)).transpose()?;
+            let own = self.discriminator.as_ref();
+            discriminator = own.map(|(config, part)| read_discriminator(config, part, after_some)).transpose()?;
         }
         let Archive { config, provenance, report, .. } = self;
         Ok((Checkpoint { config, ema, generator, discriminator, provenance }, report))
@@ -185,16 +186,35 @@ impl<L: TensorName> Part<'_, L> {
     }
 
     /// Copies every tensor, several at a time.
-    fn read(&self) -> Result<BTreeMap<L, Tensor>> {
-        let copied = self.arrays.par_iter().map(|(layer, (name, array))| {
-            Ok((*layer, Tensor::from_vec(array.to_f32(name)?, array.shape(), &Device::Cpu)?))
-        });
-        copied.collect()
+    fn read(&self, after_some: &mut dyn FnMut()) -> Result<BTreeMap<L, Tensor>> {
+        let all: Vec<_> = self.arrays.iter().collect();
+        let mut tensors = BTreeMap::new();
+        for some in all.chunks(AT_ONCE) {
+            let copied = some.par_iter().map(|(layer, (name, array))| {
+                Ok((**layer, Tensor::from_vec(array.to_f32(name)?, array.shape(), &Device::Cpu)?))
+            });
+            tensors.extend(copied.collect::<Result<Vec<_>>>()?);
+            after_some();
+        }
+        Ok(tensors)
     }
 }
 
-fn read_generator(config: &GeneratorConfig, part: &Part<'_, Layer>) -> Result<Weights<Layer>> {
-    let mut tensors = part.read()?;
+fn read_discriminator(
+    config: &DiscriminatorConfig,
+    part: &Part<'_, DiscriminatorLayer>,
+    after_some: &mut dyn FnMut(),
+) -> Result<DiscriminatorCheckpoint> {
+    let weights = Weights::new(config, part.read(after_some)?)?;
+    Ok(DiscriminatorCheckpoint { config: config.clone(), weights })
+}
+
+fn read_generator(
+    config: &GeneratorConfig,
+    part: &Part<'_, Layer>,
+    after_some: &mut dyn FnMut(),
+) -> Result<Weights<Layer>> {
+    let mut tensors = part.read(after_some)?;
     if !tensors.contains_key(&Layer::WAvg) {
         tensors.insert(Layer::WAvg, average_w::estimate(config, &tensors)?);
     }

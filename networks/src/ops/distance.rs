@@ -112,8 +112,8 @@ fn shortened<T: Real>(
     area: usize,
     factors: impl Fn(f64, f64) -> (f64, f64) + Sync,
 ) -> Vec<T> {
-    let (channels, mut result) = (constants.len(), vec![T::zero(); x.len()]);
-    let to = Shared::new(&mut result);
+    let (channels, mut result) = (constants.len(), Vec::with_capacity(x.len()));
+    let to = Shared::new(&mut result.spare_capacity_mut()[..x.len()]);
     let parts = area.div_ceil(PART).max(1);
     let images = x.len() / (channels * area).max(1);
     (0..images * parts).into_par_iter().for_each(|task| {
@@ -139,10 +139,12 @@ fn shortened<T: Real>(
             let to = unsafe { to.slice(row, pixels) };
             let numbers = x[row..][..pixels].iter().zip(&y[row..][..pixels]);
             for ((to, (&x, &y)), (&scale, &factor)) in to.iter_mut().zip(numbers).zip(squares.iter().zip(&dots)) {
-                *to = y * constant * scale + x * factor;
+                to.write(y * constant * scale + x * factor);
             }
         }
     });
+    // SAFETY: the parts of all images, channels and pixels were written.
+    unsafe { result.set_len(x.len()) };
     result
 }
 

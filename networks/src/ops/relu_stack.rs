@@ -200,21 +200,12 @@ fn with_numbers<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> R) -> candle_co
 
 /// The gradient where the ReLU has let something pass, as planes.
 fn passed(y: &Tensor, gradient: &Tensor) -> candle_core::Result<Vec<f32>> {
-    const PART: usize = 1 << 14;
     with_numbers(y, |y| {
         with_numbers(gradient, |gradient| {
-            let mut passed = vec![0.0; y.len()];
-            let parts = passed.par_chunks_mut(PART).zip(y.par_chunks(PART)).zip(gradient.par_chunks(PART));
-            parts.for_each(|((to, y), gradient)| masked(to, y, gradient.iter().copied()));
-            passed
+            let numbers = y.par_iter().zip(gradient).with_min_len(1 << 14);
+            numbers.map(|(&y, &gradient)| if y > 0.0 { gradient } else { 0.0 }).collect()
         })
     })?
-}
-
-fn masked(to: &mut [f32], y: &[f32], gradient: impl Iterator<Item = f32>) {
-    for ((to, &y), gradient) in to.iter_mut().zip(y).zip(gradient) {
-        *to = if y > 0.0 { gradient } else { 0.0 };
-    }
 }
 
 /// Sets gradients to zero where the ReLU has let nothing pass.

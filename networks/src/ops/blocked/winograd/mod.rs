@@ -168,16 +168,22 @@ impl<S: Scheme> Winograd<'_, S> {
         }
     }
 
-    /// All kernels, `[output block, point, input block, 16 inputs, 16 outputs]`.
+    /// From one point of the transformed kernels of an output block to the next; the odd line keeps points apart in the cache.
+    fn kernel_step(&self) -> usize {
+        self.weights.input_blocks() * BLOCK + LANES
+    }
+
+    /// All kernels, `[output block, point, input block, 16 inputs, 16 outputs]`, points [`kernel_step`](Self::kernel_step)
+    /// numbers apart.
     fn kernels(&self) -> Memory {
         let (outputs, inputs) = (self.weights.output_blocks(), self.weights.input_blocks());
-        let mut memory = Memory::take(outputs * inputs * POINTS * BLOCK);
+        let mut memory = Memory::take(outputs * POINTS * self.kernel_step());
         let to = Pointer::new(memory.first());
         (0..outputs * inputs).into_par_iter().for_each(|task| {
             let (output, input) = (task / inputs, task % inputs);
             // SAFETY: this task's block at each point.
-            let to = unsafe { to.at((output * POINTS * inputs + input) * BLOCK) };
-            vector::run(Kernels { all: self, block: (output, input), to, point_step: inputs * BLOCK });
+            let to = unsafe { to.at(output * POINTS * self.kernel_step() + input * BLOCK) };
+            vector::run(Kernels { all: self, block: (output, input), to, point_step: self.kernel_step() });
         });
         memory
     }
@@ -352,12 +358,12 @@ impl<S: Scheme> Kernel for TileByTile<'_, S> {
         for first in (0..outputs).step_by(2) {
             let blocks = 2.min(outputs - first);
             for point in 0..S::POINTS {
-                let kernels = &self.kernels[(first * POINTS + S::kernel_point(point)) * inputs * BLOCK..];
+                let kernels = &self.kernels[(first * POINTS + S::kernel_point(point)) * all.kernel_step()..];
                 // SAFETY: all blocks at this point, of kernels, patches and sums.
                 unsafe {
                     let sum = Sum {
                         weights: kernels.as_ptr(),
-                        weights_step: POINTS * inputs * BLOCK,
+                        weights_step: POINTS * all.kernel_step(),
                         pixels: points.add(point * in_step),
                         block_step,
                         blocks: inputs,
@@ -422,7 +428,7 @@ impl<S: Scheme> Kernel for BlockByBlock<'_, S> {
     fn run<V: Vector>(self) {
         let (all, inputs, count) = (self.all, self.all.weights.input_blocks(), self.tiles.len());
         let block_step = count * LANES;
-        let (in_step, out_step) = (DEPTH * BLOCK, self.blocks.len() * block_step + LANES);
+        let (in_step, out_step) = (DEPTH * BLOCK + LANES, self.blocks.len() * block_step + LANES);
         let kernels_step = POINTS * in_step + LANES;
         let mut kernels = Memory::take(self.blocks.len() * kernels_step);
         let mut sums = Memory::take(S::POINTS * out_step);
