@@ -7,15 +7,15 @@ use tempfile::TempDir;
 
 mod support;
 
-use support::{fail, succeed, text};
+use support::{fail, succeed, text, tiny};
 
 /// Networks of 16 px in `small`, of 32 px in `large`: `base.safetensors` and `tuned.safetensors` each.
 fn networks() -> &'static Path {
     static NETWORKS: OnceLock<TempDir> = OnceLock::new();
     let folder = NETWORKS.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        for (name, px) in [("small", "16"), ("large", "32")] {
-            succeed(&["demo", "--resolution", px, "--outdir", text(&folder.path().join(name)), "-q"]);
+        for (name, px) in [("small", 16), ("large", 32)] {
+            tiny::networks(&folder.path().join(name), px);
         }
         folder
     });

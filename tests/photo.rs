@@ -23,7 +23,8 @@ use toonify_networks::stylegan2::Weights;
 mod support;
 
 use support::{
-    beside, check_failed, drawn, fail, files, interrupt_after, landmark_model, portrait, save, succeed, text, toonify,
+    beside, check_failed, drawn, fail, files, interrupt_after, landmark_model, portrait, save, succeed, text, tiny,
+    toonify,
 };
 
 /// A folder with `base.safetensors` and `tuned.safetensors` of 16 px, made once.
@@ -31,7 +32,7 @@ fn networks() -> &'static Path {
     static NETWORKS: OnceLock<TempDir> = OnceLock::new();
     let folder = NETWORKS.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        succeed(&["demo", "--resolution", "16", "--outdir", text(folder.path()), "-q"]);
+        tiny::networks(folder.path(), 16);
         folder
     });
     folder.path()

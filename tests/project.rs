@@ -10,14 +10,14 @@ use tempfile::TempDir;
 
 mod support;
 
-use support::{beside, check_failed, fail, interrupt_after, succeed, text};
+use support::{beside, check_failed, fail, interrupt_after, succeed, text, tiny};
 
 /// A folder with `base.safetensors` of 16 px and three of its faces in `faces`, made once.
 fn demo() -> &'static Path {
     static DEMO: OnceLock<TempDir> = OnceLock::new();
     let folder = DEMO.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        succeed(&["demo", "--resolution", "16", "--outdir", text(folder.path())]);
+        tiny::networks(folder.path(), 16);
         let (network, faces) = (folder.path().join("base.safetensors"), folder.path().join("faces"));
         succeed(&["generate", "--network", text(&network), "--seeds", "5-7", "--outdir", text(&faces)]);
         folder

@@ -17,14 +17,14 @@ use toonify_networks::stylegan2::{Architecture, DiscriminatorConfig, Discriminat
 
 mod support;
 
-use support::{check_failed, fail, files, succeed, text};
+use support::{check_failed, fail, files, succeed, text, tiny};
 
 /// `base.safetensors`, `tuned.safetensors` of 16 px, and an untrained `student.safetensors`.
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        succeed(&["demo", "--resolution", "16", "--outdir", text(folder.path()), "-q"]);
+        tiny::networks(folder.path(), 16);
         with_discriminator(folder.path());
         let config = StudentConfig {
             img_channels: 3,

@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use image::{Rgb, RgbImage};
 
+pub mod tiny;
+
 /// Debian's landmark model.
 pub const LANDMARK_MODEL: &str = "/usr/share/dlib/shape_predictor_68_face_landmarks.dat";
 
