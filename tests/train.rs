@@ -288,6 +288,10 @@ fn snapshots_can_be_rendered_tuned_and_inspected() {
         runs.filter(|path| path.file_name().is_some_and(|name| begins(&name.to_string_lossy()))).collect::<Vec<_>>();
     assert_eq!(second.len(), 1, "{second:?}");
     assert!(second[0].join("fakes000001.png").is_file());
+    // The same without --cbase, --cmax and --latent: the file says what the networks look like.
+    let shaped_by_the_file: Vec<&str> = tuned[6..].to_vec();
+    assert_eq!(tuned[..6], TINY[..6]);
+    succeed(&shaped_by_the_file);
     tuned.extend(["--cmax", "4"]);
     let first = tuned.iter().position(|option| *option == "--cmax").expect("an option");
     tuned.drain(first..first + 2);

@@ -135,7 +135,13 @@ fn begin(resolved: &Resolved, detectors: &[PathBuf], save_every: Duration, sink:
     let set = TrainingSet::open(&settings.data, settings.seed)?;
     let start = match &resolved.origin {
         None => Start::Scratch,
-        Some(origin) => Start::Checkpoint(models::locate(origin, &ModelFolders::of_this_user(), sink)?),
+        Some(origin) => {
+            let path = models::locate(origin, &ModelFolders::of_this_user(), sink)?;
+            if !resolved.options.tweaks.shape_networks() {
+                train::start::take_shape(&path, &mut settings)?;
+            }
+            Start::Checkpoint(path)
+        }
     };
     let place = Place::New { outdir: resolved.options.outdir.clone(), name: resolved.description.clone() };
     Ok(Work { plan: TrainPlan { settings, start, place, save_every }, set, instruments, kimg: 0.0 })

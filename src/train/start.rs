@@ -33,6 +33,28 @@ fn fresh_discriminator(settings: &Settings, random: &mut RandomState) -> Result<
     Ok(DiscriminatorCheckpoint { weights: Weights::<DiscriminatorLayer>::random(&config, random)?, config })
 }
 
+/// Gives the networks of `settings` the shape of those in a checkpoint file: channels, latents, mapping, architecture.
+///
+/// # Errors
+/// When the file cannot be read, or its images are not those of the settings.
+pub fn take_shape(path: &Path, settings: &mut Settings) -> Result<()> {
+    let file = CheckpointFile::open(path)?;
+    let archive = file.archive()?;
+    let (found, asked) = (archive.config(), &mut settings.generator);
+    alike(path, found, asked)?;
+    (asked.z_dim, asked.w_dim, asked.mapping) = (found.z_dim, found.w_dim, found.mapping.clone());
+    (asked.channels, asked.architecture) = (found.channels.clone(), found.architecture);
+    let asked = &mut settings.discriminator;
+    match archive.discriminator_config() {
+        Some(found) => {
+            (asked.cmap_dim, asked.mapping) = (found.cmap_dim, found.mapping.clone());
+            (asked.channels, asked.architecture) = (found.channels.clone(), found.architecture);
+        }
+        None => asked.channels = settings.generator.channels.clone(),
+    }
+    Ok(())
+}
+
 /// Reads the networks of a checkpoint file of any kind. Without a generator of its own the training begins with the
 /// averaged one; without a discriminator, with a random one.
 ///

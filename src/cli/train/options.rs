@@ -128,8 +128,8 @@ pub(super) struct AugmentArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Transfer learning")]
 pub(super) struct TransferArgs {
-    /// Begin with a checkpoint: ffhq256, ffhq512, ffhq1024, celebahq256, lsundog256, a file or an address;
-    /// or go on with the run in a folder
+    /// Begin with a checkpoint: ffhq256, ffhq512, ffhq1024, celebahq256, lsundog256, a file or an address
+    /// (its networks decide channels, latents and mapping layers); or go on with the run in a folder
     #[arg(long, value_name = "MODEL|RUN_FOLDER")]
     pub(super) resume: Option<String>,
     /// Layers of the discriminator, from the image inwards, that do not learn

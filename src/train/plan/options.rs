@@ -128,6 +128,13 @@ pub struct Tweaks {
     pub grid: Option<(usize, usize)>,
 }
 
+impl Tweaks {
+    /// Whether the shape of the networks was typed; a checkpoint that the training begins with decides it otherwise.
+    pub fn shape_networks(&self) -> bool {
+        [self.channel_base, self.channel_max, self.latent, self.map_layers].iter().any(Option::is_some)
+    }
+}
+
 /// Options about the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MachineOptions {
