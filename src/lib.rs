@@ -10,6 +10,7 @@
 //! 1. [`project`]: photos to latents;
 //! 1. [`train`]: images to a generator;
 //! 1. [`metrics`]: how far a generator's images are from real ones;
+//! 1. [`neighbours`]: images to the most similar pictures of a training set;
 //! 1. [`blend`]: two generators to one;
 //! 1. [`grid`]: latents through every blend of two generators;
 //! 1. [`photo`]: photos to the same photos with characters in place of the faces;
@@ -49,6 +50,7 @@ pub mod interpolate;
 pub mod latents;
 pub mod metrics;
 pub mod models;
+pub mod neighbours;
 pub mod pairs;
 pub mod photo;
 pub mod pixels;

@@ -28,6 +28,7 @@ const ACTS: &[&str] = &[
     "pairs",
     "metrics",
     "models",
+    "neighbours",
 ];
 const JOURNEYS: &[&str] = &["bench", "demo", "photo", "distill", "apply", "compare", "encoder", "report"];
 const EDGES: &[&str] = &["main", "cli", "serve"];

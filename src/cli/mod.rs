@@ -22,6 +22,7 @@ mod interrupt;
 mod memory;
 mod metrics;
 mod models;
+mod neighbours;
 mod numbers;
 mod pairs;
 mod photo;
@@ -76,6 +77,8 @@ enum Command {
     Grid(grid::GridArgs),
     /// Say how far a generator's images are from real ones
     Metrics(metrics::MetricsArgs),
+    /// Show the pictures of a training set that are most like some images
+    Neighbours(neighbours::NeighboursArgs),
     /// Train what gives projections a better start than the average
     #[command(subcommand)]
     Encoder(encoder::EncoderCommand),
@@ -129,6 +132,7 @@ impl Cli {
             Command::Blend(args) => args.run(),
             Command::Grid(args) => args.run(),
             Command::Metrics(args) => args.run(),
+            Command::Neighbours(args) => args.run(),
             Command::Encoder(command) => command.run(),
             Command::Models(command) => command.run(),
             Command::Inspect(args) => args.run(),
