@@ -296,7 +296,15 @@ fn snapshots_can_be_rendered_tuned_and_inspected() {
     let first = tuned.iter().position(|option| *option == "--cmax").expect("an option");
     tuned.drain(first..first + 2);
     fail(&tuned, &["does not fit", "G.synthesis.b4.const", "[8, 4, 4]", "[4, 4, 4]"]);
-    // Other images are refused in words.
+}
+
+#[test]
+fn networks_for_other_images_are_refused_in_words() {
+    let (folder, options, run) = workplace();
+    succeed(&borrowed(&options));
+    let network = run.join("network-snapshot-000001.safetensors");
+    let mut tuned = borrowed(&options);
+    tuned.extend(["--resume", text(&network)]);
     let sixteen = images(folder.path(), 16, 6);
     let data = tuned.iter().position(|option| *option == "--data").expect("an option") + 1;
     tuned[data] = text(&sixteen);

@@ -14,7 +14,10 @@ const EXAMPLES: &str = "\
 Examples:
   # Did the generator copy? Its images, the most similar of the training set, and how near pictures lie that it never saw
   toonify generate --network faces.safetensors --seeds 0-99 --outdir samples
-  toonify neighbours samples --data faces64.zip --mirror --held-out held.zip -o neighbours.png";
+  toonify neighbours samples --data faces64.zip --mirror --held-out held.zip -o neighbours.png
+
+  # By a classifier's features, which forgive a shift of some pixels
+  toonify neighbours samples --data faces64.zip -o neighbours.png --perception squeezenet --weights squeezenet.safetensors";
 
 /// Arguments of `toonify neighbours`.
 #[derive(Debug, Args)]
