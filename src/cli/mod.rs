@@ -122,6 +122,7 @@ impl Cli {
         memory::keep_freed_memory();
         let _table = timing::Timing::from_environment();
         threads::keep_to_one_pool();
+        threads::join_the_pool();
         match self.command {
             Command::Align(args) => args.run(),
             Command::Generate(args) => args.run(),

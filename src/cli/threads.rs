@@ -1,4 +1,4 @@
-//! How many threads the tensor library starts of its own.
+//! How many threads there are, and who takes part.
 
 /// Keeps candle from starting a second pool of threads beside the one that everything else here shares.
 ///
@@ -11,5 +11,18 @@ pub fn keep_to_one_pool() {
     if std::env::var_os(VARIABLE).is_none() {
         // SAFETY: called before any thread is started, so nobody reads the environment at the same time.
         unsafe { std::env::set_var(VARIABLE, "1") };
+    }
+}
+
+/// Makes the calling thread one of the shared pool's.
+///
+/// A thread outside would sleep and be woken for each of the thousand small works of a training step; one within begins
+/// them itself. Alone it stays outside: nobody would do the works of other threads while it waits for these.
+pub fn join_the_pool() {
+    let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|number| number.parse().ok()).filter(|&n| n > 0);
+    let threads = wanted.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+    if threads > 1 {
+        // A program that has started the pool already keeps it as it is.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global();
     }
 }

@@ -8,7 +8,7 @@
 
 use std::marker::PhantomData;
 
-use super::transforms::{load, transposed};
+use super::transforms::{Along, load, pixels_to_points, write_turned};
 use super::{Channels, Finish, Scheme, TILE};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::maps::{Maps, Sizes, View};
@@ -53,25 +53,33 @@ pub(super) fn to_five_points<V: Vector>(d: [V; PATCH]) -> [V; 5] {
 }
 
 /// Five pixels to the points of F(4, 2), and the last four pixels themselves.
-#[inline(always)]
-fn to_points<V: Vector>(d: [V; PATCH]) -> [V; SIDE] {
-    let points = to_five_points(d);
-    [points[0], points[1], points[2], points[3], points[4], d[1], d[2], d[3], d[4]]
+struct PatchToPoints;
+
+impl Along<PATCH, SIDE> for PatchToPoints {
+    #[inline(always)]
+    fn turn<V: Vector>(d: [V; PATCH]) -> [V; SIDE] {
+        let points = to_five_points(d);
+        [points[0], points[1], points[2], points[3], points[4], d[1], d[2], d[3], d[4]]
+    }
 }
 
 /// Three taps to the five points of the outer two, the later pixel's tap first, and the middle tap itself.
-#[inline(always)]
-fn taps_to_points<V: Vector>(w: [V; 3]) -> [V; KERNEL] {
-    let (half, sixth, third) = (V::splat(0.5), V::splat(1.0 / 6.0), V::splat(1.0 / 3.0));
-    let minus_half = V::splat(-0.5);
-    [
-        w[2].mul(half),
-        w[0].add(w[2]).mul(minus_half),
-        w[0].sub(w[2]).mul(sixth),
-        w[0].mul_add(third, w[2].mul(sixth)),
-        w[0],
-        w[1],
-    ]
+struct TapsToPoints;
+
+impl Along<3, KERNEL> for TapsToPoints {
+    #[inline(always)]
+    fn turn<V: Vector>(w: [V; 3]) -> [V; KERNEL] {
+        let (half, sixth, third) = (V::splat(0.5), V::splat(1.0 / 6.0), V::splat(1.0 / 3.0));
+        let minus_half = V::splat(-0.5);
+        [
+            w[2].mul(half),
+            w[0].add(w[2]).mul(minus_half),
+            w[0].sub(w[2]).mul(sixth),
+            w[0].mul_add(third, w[2].mul(sixth)),
+            w[0],
+            w[1],
+        ]
+    }
 }
 
 /// Five products to the four results of F(4, 2).
@@ -87,10 +95,14 @@ pub(super) fn to_four_results<V: Vector>(m: [V; 5]) -> [V; 4] {
 }
 
 /// Nine products to eight results, even and odd ones in turn.
-#[inline(always)]
-fn to_results<V: Vector>(m: [V; SIDE]) -> [V; RESULTS] {
-    let even = to_four_results([m[0], m[1], m[2], m[3], m[4]]);
-    [even[0], m[5], even[1], m[6], even[2], m[7], even[3], m[8]]
+struct PointsToResults;
+
+impl Along<SIDE, RESULTS> for PointsToResults {
+    #[inline(always)]
+    fn turn<V: Vector>(m: [V; SIDE]) -> [V; RESULTS] {
+        let even = to_four_results([m[0], m[1], m[2], m[3], m[4]]);
+        [even[0], m[5], even[1], m[6], even[2], m[7], even[3], m[8]]
+    }
 }
 
 /// Columns of taps to the points of a kernel.
@@ -99,18 +111,8 @@ fn to_results<V: Vector>(m: [V; SIDE]) -> [V; RESULTS] {
 /// The points can be written.
 #[inline(always)]
 pub(super) unsafe fn kernel_to_points<V: Vector>(taps: [[V; 3]; 3], (points, point_step): (*mut f32, usize)) {
-    let mut columns = [[V::splat(0.0); KERNEL]; 3];
-    for x in 0..3 {
-        columns[x] = taps_to_points(taps[x]);
-    }
-    let rows = transposed(columns);
-    for y in 0..KERNEL {
-        let row = taps_to_points(rows[y]);
-        for x in 0..KERNEL {
-            // SAFETY: the caller's promise.
-            unsafe { row[x].store(points.add((y * KERNEL + x) * point_step)) };
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { write_turned::<TapsToPoints, V, 3, KERNEL>(taps, points, (KERNEL * point_step, point_step)) };
 }
 
 impl Scheme for Doubling {
@@ -130,27 +132,8 @@ impl Scheme for Doubling {
         scale: Option<*const f32>,
         (points, point_step): (*mut f32, usize),
     ) {
-        for lane in (0..LANES).step_by(V::LANES) {
-            // SAFETY: one vector of each pixel's line, for which the caller vouches.
-            unsafe {
-                let pixels = load::<V, PATCH, PATCH>(pixels.add(lane), (row_step, LANES));
-                let mut columns = [[V::splat(0.0); SIDE]; PATCH];
-                for x in 0..PATCH {
-                    columns[x] = to_points(pixels[x]);
-                }
-                let rows = transposed(columns);
-                let scale = match scale {
-                    Some(scale) => V::load(scale.add(lane)),
-                    None => V::splat(1.0),
-                };
-                for y in 0..SIDE {
-                    let row = to_points(rows[y]);
-                    for x in 0..SIDE {
-                        row[x].mul(scale).store(points.add((y * SIDE + x) * point_step + lane));
-                    }
-                }
-            }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { pixels_to_points::<PatchToPoints, V, PATCH, SIDE>((pixels, row_step), scale, (points, point_step)) }
     }
 
     #[inline(always)]
@@ -168,18 +151,8 @@ impl Scheme for Doubling {
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let points = load::<V, SIDE, SIDE>(points, (SIDE * point_step, point_step));
-            let mut columns = [[V::splat(0.0); RESULTS]; SIDE];
-            for x in 0..SIDE {
-                columns[x] = to_results(points[x]);
-            }
-            let rows = transposed(columns);
-            for y in 0..RESULTS {
-                let row = to_results(rows[y]);
-                for x in 0..RESULTS {
-                    row[x].store(to.add(y * row_step + x * LANES));
-                }
-            }
+            let points = load(points, (SIDE * point_step, point_step));
+            write_turned::<PointsToResults, V, SIDE, RESULTS>(points, to, (row_step, LANES));
         }
     }
 }

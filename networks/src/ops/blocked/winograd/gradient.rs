@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::transforms::{SIDE, points_to_kernel, tile_to_points};
+use super::transforms::{SIDE, TILE, TileToPoints, pixels_to_points, points_to_kernel};
 use super::{POINTS, Same, Scheme};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::maps::{Patch, View};
@@ -46,7 +46,7 @@ impl Adjoint for Same {
     #[inline(always)]
     unsafe fn gather<V: Vector>(pixels: (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize)) {
         // SAFETY: the caller's promise.
-        unsafe { tile_to_points::<V>(pixels, scale, points) }
+        unsafe { pixels_to_points::<TileToPoints, V, TILE, SIDE>(pixels, scale, points) }
     }
 
     #[inline(always)]

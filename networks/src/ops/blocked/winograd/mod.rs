@@ -23,7 +23,7 @@ use super::product::{Sum, Target, product};
 use super::weights::{BLOCK, Weights};
 use crate::ops::vector::{self, Kernel, Vector};
 pub(crate) use transforms::TILE;
-use transforms::{kernel_to_points, patch_to_points, points_to_tile};
+use transforms::{PatchToPoints, kernel_to_points, pixels_to_points, points_to_tile};
 
 /// Points of a tile, and of a kernel whatever the scheme.
 const POINTS: usize = transforms::SIDE * transforms::SIDE;
@@ -84,7 +84,9 @@ impl Scheme for Same {
     #[inline(always)]
     unsafe fn enter<V: Vector>(pixels: (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize)) {
         // SAFETY: the caller's promise.
-        unsafe { patch_to_points::<V>(pixels, scale, points) }
+        unsafe {
+            pixels_to_points::<PatchToPoints, V, { transforms::SIDE }, { transforms::SIDE }>(pixels, scale, points)
+        }
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@
 
 use super::doubling::{KERNEL, SIDE, kernel_point, kernel_to_points, to_five_points, to_four_results};
 use super::gradient::Adjoint;
-use super::transforms::{TILE, load, transposed};
+use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
 use super::{Channels, Finish, Scheme};
 use crate::ops::blocked::LANES;
 use crate::ops::vector::Vector;
@@ -21,39 +21,55 @@ const PATCH: usize = 2 * TILE + 1;
 pub(crate) struct Shrinking;
 
 /// Nine pixels to the five points of the even ones, and the odd ones themselves.
-#[inline(always)]
-fn to_points<V: Vector>(d: [V; PATCH]) -> [V; SIDE] {
-    let even = to_five_points([d[0], d[2], d[4], d[6], d[8]]);
-    [even[0], even[1], even[2], even[3], even[4], d[1], d[3], d[5], d[7]]
+struct PatchToPoints;
+
+impl Along<PATCH, SIDE> for PatchToPoints {
+    #[inline(always)]
+    fn turn<V: Vector>(d: [V; PATCH]) -> [V; SIDE] {
+        let even = to_five_points([d[0], d[2], d[4], d[6], d[8]]);
+        [even[0], even[1], even[2], even[3], even[4], d[1], d[3], d[5], d[7]]
+    }
 }
 
 /// Nine products to four results.
-#[inline(always)]
-fn to_results<V: Vector>(m: [V; SIDE]) -> [V; TILE] {
-    let even = to_four_results([m[0], m[1], m[2], m[3], m[4]]);
-    [even[0].add(m[5]), even[1].add(m[6]), even[2].add(m[7]), even[3].add(m[8])]
+struct PointsToResults;
+
+impl Along<SIDE, TILE> for PointsToResults {
+    #[inline(always)]
+    fn turn<V: Vector>(m: [V; SIDE]) -> [V; TILE] {
+        let even = to_four_results([m[0], m[1], m[2], m[3], m[4]]);
+        [even[0].add(m[5]), even[1].add(m[6]), even[2].add(m[7]), even[3].add(m[8])]
+    }
 }
 
-/// Gradients of four results to those of nine products: the adjoint of [`to_results`].
-#[inline(always)]
-fn from_results<V: Vector>(y: [V; TILE]) -> [V; SIDE] {
-    let (even, odd) = (y[0].add(y[2]), y[1].add(y[3]));
-    let far = y[3].mul_add(V::splat(4.0), y[1]);
-    let far = far.mul_add(V::splat(2.0), y[2].mul_add(V::splat(4.0), y[0]));
-    [y[0], even.add(odd), even.sub(odd), far, y[3], y[0], y[1], y[2], y[3]]
+/// Gradients of four results to those of nine products: the adjoint of [`PointsToResults`].
+struct ResultsToPoints;
+
+impl Along<TILE, SIDE> for ResultsToPoints {
+    #[inline(always)]
+    fn turn<V: Vector>(y: [V; TILE]) -> [V; SIDE] {
+        let (even, odd) = (y[0].add(y[2]), y[1].add(y[3]));
+        let far = y[3].mul_add(V::splat(4.0), y[1]);
+        let far = far.mul_add(V::splat(2.0), y[2].mul_add(V::splat(4.0), y[0]));
+        [y[0], even.add(odd), even.sub(odd), far, y[3], y[0], y[1], y[2], y[3]]
+    }
 }
 
 /// Gradients of the kernel's points to those of its taps.
-#[inline(always)]
-fn points_to_taps<V: Vector>(u: [V; KERNEL]) -> [V; 3] {
-    let (half, sixth, third) = (V::splat(0.5), V::splat(1.0 / 6.0), V::splat(1.0 / 3.0));
-    let (minus_half, minus_sixth) = (V::splat(-0.5), V::splat(-1.0 / 6.0));
-    let near = u[1].mul(minus_half);
-    [
-        u[0].mul_add(half, u[2].mul_add(minus_sixth, u[3].mul_add(sixth, near))),
-        u[5],
-        u[2].mul_add(sixth, u[3].mul_add(third, near)).add(u[4]),
-    ]
+struct PointsToTaps;
+
+impl Along<KERNEL, 3> for PointsToTaps {
+    #[inline(always)]
+    fn turn<V: Vector>(u: [V; KERNEL]) -> [V; 3] {
+        let (half, sixth, third) = (V::splat(0.5), V::splat(1.0 / 6.0), V::splat(1.0 / 3.0));
+        let (minus_half, minus_sixth) = (V::splat(-0.5), V::splat(-1.0 / 6.0));
+        let near = u[1].mul(minus_half);
+        [
+            u[0].mul_add(half, u[2].mul_add(minus_sixth, u[3].mul_add(sixth, near))),
+            u[5],
+            u[2].mul_add(sixth, u[3].mul_add(third, near)).add(u[4]),
+        ]
+    }
 }
 
 impl Scheme for Shrinking {
@@ -73,26 +89,8 @@ impl Scheme for Shrinking {
         scale: Option<*const f32>,
         (points, point_step): (*mut f32, usize),
     ) {
-        for lane in (0..LANES).step_by(V::LANES) {
-            // SAFETY: one vector of each pixel's line, for which the caller vouches.
-            unsafe {
-                let mut columns = load::<V, PATCH, PATCH>(pixels.add(lane), (row_step, LANES));
-                for column in &mut columns {
-                    *column = to_points(*column);
-                }
-                let rows = transposed(columns);
-                let scale = match scale {
-                    Some(scale) => V::load(scale.add(lane)),
-                    None => V::splat(1.0),
-                };
-                for y in 0..SIDE {
-                    let row = to_points(rows[y]);
-                    for x in 0..SIDE {
-                        row[x].mul(scale).store(points.add((y * SIDE + x) * point_step + lane));
-                    }
-                }
-            }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { pixels_to_points::<PatchToPoints, V, PATCH, SIDE>((pixels, row_step), scale, (points, point_step)) }
     }
 
     /// As for doubling, with the taps turned round.
@@ -114,18 +112,8 @@ impl Scheme for Shrinking {
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let points = load::<V, SIDE, SIDE>(points, (SIDE * point_step, point_step));
-            let mut columns = [[V::splat(0.0); TILE]; SIDE];
-            for x in 0..SIDE {
-                columns[x] = to_results(points[x]);
-            }
-            let rows = transposed(columns);
-            for y in 0..TILE {
-                let row = to_results(rows[y]);
-                for x in 0..TILE {
-                    row[x].store(to.add(y * row_step + x * LANES));
-                }
-            }
+            let points = load(points, (SIDE * point_step, point_step));
+            write_turned::<PointsToResults, V, SIDE, TILE>(points, to, (row_step, LANES));
         }
     }
 }
@@ -137,45 +125,16 @@ impl Adjoint for Shrinking {
         scale: Option<*const f32>,
         (points, point_step): (*mut f32, usize),
     ) {
-        for lane in (0..LANES).step_by(V::LANES) {
-            // SAFETY: one vector of each pixel's line, for which the caller vouches.
-            unsafe {
-                let pixels = load::<V, TILE, TILE>(pixels.add(lane), (row_step, LANES));
-                let mut columns = [[V::splat(0.0); SIDE]; TILE];
-                for x in 0..TILE {
-                    columns[x] = from_results(pixels[x]);
-                }
-                let rows = transposed(columns);
-                let scale = match scale {
-                    Some(scale) => V::load(scale.add(lane)),
-                    None => V::splat(1.0),
-                };
-                for y in 0..SIDE {
-                    let row = from_results(rows[y]);
-                    for x in 0..SIDE {
-                        row[x].mul(scale).store(points.add((y * SIDE + x) * point_step + lane));
-                    }
-                }
-            }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { pixels_to_points::<ResultsToPoints, V, TILE, SIDE>((pixels, row_step), scale, (points, point_step)) }
     }
 
     #[inline(always)]
     unsafe fn taps<V: Vector>((points, point_step): (*const f32, usize), (taps, tap_step): (*mut f32, usize)) {
         // SAFETY: the caller's promise.
         unsafe {
-            let points = load::<V, KERNEL, KERNEL>(points, (KERNEL * point_step, point_step));
-            let mut columns = [[V::splat(0.0); 3]; KERNEL];
-            for x in 0..KERNEL {
-                columns[x] = points_to_taps(points[x]);
-            }
-            let rows = transposed(columns);
-            for y in 0..3 {
-                let row = points_to_taps(rows[y]);
-                for x in 0..3 {
-                    row[x].store(taps.add((y * 3 + x) * tap_step));
-                }
-            }
+            let points = load(points, (KERNEL * point_step, point_step));
+            write_turned::<PointsToTaps, V, KERNEL, 3>(points, taps, (3 * tap_step, tap_step));
         }
     }
 }
