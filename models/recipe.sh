@@ -15,8 +15,9 @@ mkdir -p "$work/runs" && cd "$work"
 
 shape=(--cfg auto --batch 32 --gamma 0.5 --cbase 2048 --cmax 128 --latent 256 --map-layers 4)
 swap=16       # the last resolution of the characters in the blend; measure/blends shows why
-base_kimg=${BASE_KIMG:-1000}
+base_kimg=${BASE_KIMG:-500}
 tune_kimg=${TUNE_KIMG:-40}
+student_kimg=${STUDENT_KIMG:-80}
 
 # The newest file of a training, whose folder's name contains $1.
 newest() { find runs -path "*$1*" -name 'network-snapshot-*.safetensors' | sort | tail -n 1; }
@@ -68,7 +69,7 @@ student() {
     [ -d held ] || "$toonify" dataset split portraits64-held.zip --train rest-held --held-out held --share 0.1 --seed 0
     local photos=()
     while IFS= read -r file; do photos+=(--photos "$file"); done < <(find held -name '*.png' | sort | head -n 8)
-    "$toonify" distill pairs -o student --preset small --size 128 --kimg 400 --shift 10 "${photos[@]}"
+    "$toonify" distill pairs -o student --preset small --size 64 --kimg "$student_kimg" --shift 10 "${photos[@]}"
 }
 
 # Numbers and pictures of models/.
