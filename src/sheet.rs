@@ -172,10 +172,13 @@ impl Layout {
 
     fn draw_captions(&self, sheet: &Sheet, canvas: &mut RgbImage) {
         let caption = (self.caption, CAPTION_INK);
-        let title = self.title.shorten(&sheet.title, canvas.width() - 2 * self.margin);
+        let room = canvas.width() - 2 * self.margin;
+        let fits = |size: &TextSize| size.width_px(&sheet.title) <= room;
+        let size = [self.title, TextSize::Small].into_iter().find(fits).unwrap_or(TextSize::Small);
+        let title = size.shorten(&sheet.title, room);
         // Above the first column; a title that is too long for that begins further left.
-        let x_px = self.left.min(canvas.width() - self.margin - self.title.width_px(&title));
-        text::draw(canvas, Place { x_px, y_px: self.margin }, &title, (self.title, TITLE_INK));
+        let x_px = self.left.min(canvas.width() - self.margin - size.width_px(&title));
+        text::draw(canvas, Place { x_px, y_px: self.margin }, &title, (size, TITLE_INK));
         for (i, column) in sheet.columns.iter().enumerate() {
             let words = self.caption.shorten(column, self.cell);
             let x_px = self.cell(i, 0).x_px + (self.cell - self.caption.width_px(&words)) / 2;

@@ -317,13 +317,13 @@ fn save(
 ) -> Result<Gridded> {
     let title = match (plan.blends, plan.low) {
         (Blends::Alone, _) => "One resolution from the tuned model, all others from the base",
-        (Blends::UpTo, LowModel::Tuned) => "Layers up to the swap from the tuned model, above it from the base",
-        (Blends::UpTo, LowModel::Base) => "Layers up to the swap from the base, above it from the tuned model",
+        (Blends::UpTo, LowModel::Tuned) => "From the tuned model up to the swap, from the base above",
+        (Blends::UpTo, LowModel::Base) => "From the base up to the swap, from the tuned model above",
     };
     let legend = match (scores.first(), scores.iter().any(|cell| cell.distance.is_some())) {
         (None, _) => "",
         (Some(_), false) => " (id: identity kept)",
-        (Some(_), true) => " (id: identity kept, d: distance from the characters)",
+        (Some(_), true) => " (id: identity kept, d: distance from characters)",
     };
     let title = &format!("{title}{legend}");
     let means = mean_scores(places, scores);
