@@ -14,10 +14,11 @@ toonify=$(realpath "${TOONIFY:-$models/../target/release/toonify}")
 mkdir -p "$work/runs" && cd "$work"
 
 shape=(--cfg auto --batch 32 --gamma 0.5 --cbase 2048 --cmax 128 --latent 256 --map-layers 4)
-swap=16       # the last resolution of the characters in the blend; measure/blends shows why
+# Shapes of the portraits, paint of the characters; measure/blends shows why.
+curve=(--resolution 16 --curve logistic --width 0.5)
 base_kimg=${BASE_KIMG:-500}
 tune_kimg=${TUNE_KIMG:-40}
-student_kimg=${STUDENT_KIMG:-80}
+student_kimg=${STUDENT_KIMG:-40}
 
 # The newest file of a training, whose folder's name contains $1.
 newest() { find runs -path "*$1*" -name 'network-snapshot-*.safetensors' | sort | tail -n 1; }
@@ -52,7 +53,7 @@ characters() {
     train characters64 --resume base.safetensors --data characters64.zip --mirror "${shape[@]}" --kimg "$tune_kimg" \
         --snap 2 --freezed 10 --target 0.5 --augpipe custom --seed 0
     cp "$(newest -characters64-)" tuned.safetensors
-    "$toonify" blend --low tuned.safetensors --high base.safetensors --resolution $swap --mapping high -o blend.safetensors
+    "$toonify" blend --low base.safetensors --high tuned.safetensors "${curve[@]}" -o blend.safetensors
 }
 
 # Image to w, from the base's own images.
@@ -67,8 +68,9 @@ student() {
     while IFS= read -r file; do latents+=(--w "$file"); done < <(find projected -name projected_w.npz | sort)
     "$toonify" pairs --base base.safetensors --blended blend.safetensors "${latents[@]}" --count 20000 -o pairs
     [ -d held ] || "$toonify" dataset split portraits64-held.zip --train rest-held --held-out held --share 0.1 --seed 0
+    mkdir -p held20 && find held -name '*.png' -exec cp -t held20 {} +
     local photos=()
-    while IFS= read -r file; do photos+=(--photos "$file"); done < <(find held -name '*.png' | sort | head -n 8)
+    while IFS= read -r file; do photos+=(--photos "$file"); done < <(find held20 -name '*.png' | sort | head -n 8)
     "$toonify" distill pairs -o student --preset small --size 64 --kimg "$student_kimg" --shift 10 "${photos[@]}"
 }
 
@@ -99,7 +101,7 @@ measure() {
 
     # Twenty held-out portraits: what the encoder is worth, and through every blend.
     errors() { # NAME, then options
-        "$toonify" project --network base.safetensors --target held/00000 --outdir "measure/$1" --save-video off --space w+ \
+        "$toonify" project --network base.safetensors --target held20 --outdir "measure/$1" --save-video off --space w+ \
             --quiet "${@:2}" | awk -v name="$1" '{ sum += $5 } END { printf "%s: mean squared error %.4f\n", name, sum / NR }'
     }
     for steps in 30 100 300 1000; do errors "average-$steps" --num-steps $steps; done
@@ -107,9 +109,12 @@ measure() {
     local latents=()
     while IFS= read -r file; do latents+=(--w "$file"); done \
         < <(find measure/encoder-100 -name projected_w.npz | sort | head -n 16)
-    "$toonify" grid --base base.safetensors --tuned tuned.safetensors "${latents[@]}" --scores --characters characters64.zip \
-        --outdir measure/blends --quiet
-    "$toonify" compare student/student.safetensors held/00000 --aligned -o measure/student --base base.safetensors \
+    local low
+    for low in base tuned; do
+        "$toonify" grid --base base.safetensors --tuned tuned.safetensors "${latents[@]}" --low $low --width 0.5 --scores \
+            --characters characters64.zip --outdir "measure/blends-low-$low" --quiet
+    done
+    "$toonify" compare student/student.safetensors held20 --aligned -o measure/student --base base.safetensors \
         --blended blend.safetensors --encoder encoder.safetensors --space w+ --num-steps 100 --squeezenet "$squeezenet"
 }
 
@@ -118,7 +123,7 @@ ship() {
     "$toonify" convert --half base.safetensors "$models/portraits64.safetensors"
     "$toonify" convert --half --ema-only tuned.safetensors "$models/characters64.safetensors"
     cp encoder.safetensors "$models/portraits64-encoder.safetensors"
-    cp student/student.safetensors "$models/characters64-student.safetensors"
+    "$toonify" convert --half student/student.safetensors "$models/characters64-student.safetensors"
 }
 
 [ $# -gt 0 ] || set -- sets base characters encoder student measure ship

@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use toonify_align::{ColourMatch, Feather};
 use toonify_networks::latent::Truncation;
-use toonify_networks::stylegan2::Slope;
 
 use crate::align::{FaceSearch, Faces, LandmarkKind, Upsample};
 use crate::events::{Event, Silent, Sink};
@@ -144,10 +143,10 @@ fn render_grid(plan: &DemoPlan, style: &ShippedStyle, sink: &mut dyn Sink) -> Re
     let plan = GridPlan {
         base: style.base.clone(),
         tuned: vec![style.tuned.clone()],
-        low: LowModel::Tuned,
+        low: LowModel::Base,
         blends: Blends::UpTo,
         resolutions: vec![],
-        slopes: vec![Slope::Hard],
+        slopes: vec![style.slope],
         rows: vec![FaceSource::File(plan.outdir.join(format!("generator/w/{STEM}_00")).join(LATENTS))],
         preparation: Preparation::truncated(1.0),
         outdir: plan.outdir.join("grid"),
@@ -202,14 +201,15 @@ fn write_page(path: &Path, style: &ShippedStyle, milliseconds: f64) -> Result<()
         chapter(
             "A game character",
             format!(
-                "The same latents through the blend: layers up to {size} px from the generator of characters, above it from that of portraits."
+                "The same latents through the blend: layers up to {size} px from the generator of portraits, above it from that of characters."
             ),
             &[&stage("2-face00-3-toon")],
         ),
         chapter("Pasted back", "With a soft rim around the head.".to_owned(), &[&stage("3-pasted")]),
         chapter(
             "Every blend",
-            "Layers up to the named resolution from the generator of characters.".to_owned(),
+            "Layers up to the named resolution from the generator of portraits, above it from that of characters."
+                .to_owned(),
             &["grid/grid"],
         ),
         chapter(

@@ -6,8 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use image::{DynamicImage, RgbImage, imageops};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::events::{Event, Sink};
@@ -87,12 +88,12 @@ pub fn run(plan: &NeighboursPlan, sink: &mut dyn Sink) -> Result<Neighbours> {
     let data = Album::read(&plan.data)?;
     let side_px = images.pictures[0].width();
     let known = known_features(&eyes, &data, (side_px, plan.mirrored), sink)?;
-    let found = look_up(&features(&eyes, &images.pictures, side_px)?, &known, plan.count)?;
+    let found = look_up(&features(&eyes, &images.pictures, side_px)?, &known, plan.count);
     let held_out_median = match &plan.held_out {
         None => None,
         Some(path) => {
             let held_out = Album::read(path)?;
-            let found = look_up(&features(&eyes, &held_out.pictures, side_px)?, &known, 1)?;
+            let found = look_up(&features(&eyes, &held_out.pictures, side_px)?, &known, 1);
             Some(median(&found))
         }
     };
@@ -136,14 +137,17 @@ impl Album {
 /// Images in one pass.
 const BATCH: usize = 16;
 
-/// Features of pictures, scaled to squares of `side_px`: a row each.
-fn features(eyes: &Eyes, pictures: &[RgbImage], side_px: u32) -> Result<Tensor> {
-    let rows = |batch: &[RgbImage]| -> Result<Tensor> {
+/// Features of an image, in one row.
+type Features = Vec<f32>;
+
+/// Features of pictures, scaled to squares of `side_px`.
+fn features(eyes: &Eyes, pictures: &[RgbImage], side_px: u32) -> Result<Vec<Features>> {
+    let rows = |batch: &[RgbImage]| -> Result<Vec<Features>> {
         let squares: Vec<RgbImage> = batch.iter().map(|picture| pixels::square(picture, side_px)).collect();
         let images = pixels::from_rgb(&squares, &Device::Cpu)?.affine(127.5, 127.5)?;
-        Ok(eyes.perception.features(&images)?.to_dtype(DType::F32)?)
+        Ok(eyes.perception.features(&images)?.to_dtype(DType::F32)?.to_vec2()?)
     };
-    Ok(Tensor::cat(&pictures.chunks(BATCH).map(rows).collect::<Result<Vec<_>>>()?, 0)?)
+    Ok(pictures.chunks(BATCH).map(rows).collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// Features of the training set; those of mirror images come after all others.
@@ -152,14 +156,14 @@ fn known_features(
     data: &Album,
     (side_px, mirrored): (u32, Mirrored),
     sink: &mut dyn Sink,
-) -> Result<Tensor> {
+) -> Result<Vec<Features>> {
     sink.event(&Event::Started { what: format!("looking at {} pictures", data.names.len()) });
-    let plain = features(eyes, &data.pictures, side_px)?;
-    if mirrored == Mirrored::No {
-        return Ok(plain);
+    let mut known = features(eyes, &data.pictures, side_px)?;
+    if mirrored == Mirrored::Yes {
+        let mirror: Vec<RgbImage> = data.pictures.iter().map(imageops::flip_horizontal).collect();
+        known.extend(features(eyes, &mirror, side_px)?);
     }
-    let mirror: Vec<RgbImage> = data.pictures.iter().map(imageops::flip_horizontal).collect();
-    Ok(Tensor::cat(&[plain, features(eyes, &mirror, side_px)?], 0)?)
+    Ok(known)
 }
 
 /// A picture of the training set; mirror images count on from the number of pictures.
@@ -169,21 +173,32 @@ struct Found {
     distance: f64,
 }
 
-/// The `count` nearest rows of `known` `[K, F]` for each row of `asked` `[N, F]`, the nearest first.
-fn look_up(asked: &Tensor, known: &Tensor, count: usize) -> Result<Vec<Vec<Found>>> {
-    let mut all = Vec::new();
-    for row in 0..asked.dims()[0] {
-        let squares = known.broadcast_sub(&asked.narrow(0, row, 1)?)?.sqr()?.sum(1)?.to_vec1::<f32>()?;
-        let mut found: Vec<Found> = squares
-            .iter()
-            .enumerate()
-            .map(|(index, &square)| Found { index, distance: f64::from(square).sqrt() })
-            .collect();
+/// The `count` nearest of `known` for each of `asked`, the nearest first.
+fn look_up(asked: &[Features], known: &[Features], count: usize) -> Vec<Vec<Found>> {
+    let nearest = |asked: &Features| {
+        let distances = known.iter().map(|known| distance(asked, known)).enumerate();
+        let mut found: Vec<Found> = distances.map(|(index, distance)| Found { index, distance }).collect();
         found.sort_by(|a, b| a.distance.total_cmp(&b.distance));
         found.truncate(count);
-        all.push(found);
-    }
-    Ok(all)
+        found
+    };
+    asked.par_iter().map(nearest).collect()
+}
+
+/// Of two rows of features; parts are summed in single precision, their sums in double.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    const PART: usize = 1 << 10;
+    const LANES: usize = 16;
+    let part = |(a, b): (&[f32], &[f32])| {
+        let mut sums = [0.0f32; LANES];
+        for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+            for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+                *sum += (a - b) * (a - b);
+            }
+        }
+        f64::from(sums.iter().sum::<f32>())
+    };
+    a.chunks(PART).zip(b.chunks(PART)).map(part).sum::<f64>().sqrt()
 }
 
 /// Of the distances to the nearest.

@@ -12,8 +12,8 @@ work=${WORK:-target/pictures}
 mkdir -p "$work" "$out"
 
 # One style, all faces; with it the latents.
-"$toonify" photo "$photos" -o "$work/photo" --base "$base" --tuned "$tuned" --resolution "${RESOLUTION:-16}" \
-    --num-steps "${STEPS:-1000}" --space "${SPACE:-w+}" --stages "$work/stages" || echo "some photos have no result" >&2
+"$toonify" photo "$photos" -o "$work/photo" --base "$base" --tuned "$tuned" --low base --resolution "${RESOLUTION:-16}" \
+    --num-steps "${STEPS:-1000}" --space "${SPACE:-w+}" || echo "some photos have no result" >&2
 
 faces=()
 while IFS= read -r file; do faces+=(--w "$file"); done \
@@ -23,13 +23,8 @@ sheet() { # NAME, then options of grid
     "$toonify" grid --base "$base" --tuned "$tuned" "${faces[@]}" --outdir "$work/$1" "${@:2}"
     cp "$work/$1/grid.png" "$out/$1.png"
 }
-sheet blends --low tuned --scores --characters "$characters"
-cp "$work/blends/scores.png" "$out/scores.png"
-sheet painted --low base
+sheet blends --low tuned
+sheet painted --low base --scores --characters "$characters"
+cp "$work/painted/scores.png" "$out/scores.png"
 sheet alone --alone
-sheet widths --width 0 --width 0.5 --width 1 --resolutions "${RESOLUTION:-16}"
-
-# The steps of one photo.
-for stage in "$work"/stages/*/; do
-    cp "$stage"/*.png "$out" && break
-done
+sheet widths --low base --width 0 --width 0.5 --width 1 --resolutions "8,${RESOLUTION:-16}"

@@ -11,8 +11,10 @@ use crate::photo::plan::{Base, BlendPlan};
 use crate::project::{FilmKind, NoiseKept, ProjectorPlan, Settings};
 use crate::store::models::{CHARACTERS, ModelFolders, PORTRAITS, PORTRAITS_ENCODER, STUDENT};
 
-/// The last resolution that comes from the model of the characters; `models/README.md` shows how it was chosen.
+/// The last resolution that comes from the portraits; the card of `characters64` shows how it was chosen.
 const SWAP_PX: usize = 16;
+/// From there to the characters, in octaves.
+const WIDTH: f64 = 0.5;
 /// Steps of a search that starts from the encoder's answer.
 const NUM_STEPS: usize = 100;
 const SEED: u32 = 303;
@@ -28,8 +30,10 @@ pub struct ShippedStyle {
     pub tuned: PathBuf,
     /// Does the same as both at once.
     pub student: PathBuf,
-    /// The last resolution from the generator of characters.
+    /// The last resolution from the generator of portraits.
     pub resolution: Resolution,
+    /// How the portraits give way to the characters there.
+    pub slope: Slope,
     /// Latents that suit the small generator.
     pub space: Space,
     /// Steps of a search.
@@ -48,19 +52,20 @@ impl ShippedStyle {
             tuned: CHARACTERS.file(folders)?,
             student: STUDENT.file(folders)?,
             resolution: Resolution::new(SWAP_PX)?,
+            slope: Slope::Logistic { width: WIDTH },
             space: Space::WPlus,
             num_steps: NUM_STEPS,
         })
     }
 
-    /// The blend of the two generators: shapes of the characters, skin of the photo.
+    /// The blend of the two generators: shapes of the portrait, paint of the characters.
     pub fn blend(&self) -> BlendPlan {
         BlendPlan {
             base: self.base.clone(),
             tuned: self.tuned.clone(),
             resolution: self.resolution,
-            slope: Slope::Hard,
-            low: Base::High,
+            slope: self.slope,
+            low: Base::Low,
         }
     }
 
