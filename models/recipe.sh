@@ -45,7 +45,7 @@ sets() {
 # Portraits, from scratch.
 base() {
     train portraits64 --data portraits64.zip --mirror "${shape[@]}" --kimg "$base_kimg" --seed 0
-    cp "$(newest -portraits64-)" base.safetensors
+    "$toonify" convert --half "$(newest -portraits64-)" base.safetensors # what ships is what everything else is made for
 }
 
 # The same generator on characters: freeze-D and the augmentations scale, xflip, noise.
@@ -120,7 +120,7 @@ measure() {
 
 # Half precision, into the repository.
 ship() {
-    "$toonify" convert --half base.safetensors "$models/portraits64.safetensors"
+    cp base.safetensors "$models/portraits64.safetensors"
     "$toonify" convert --half --ema-only tuned.safetensors "$models/characters64.safetensors"
     cp encoder.safetensors "$models/portraits64-encoder.safetensors"
     "$toonify" convert --half student/student.safetensors "$models/characters64-student.safetensors"

@@ -51,7 +51,7 @@ fn shell_blocks(markdown: &str) -> Vec<Block> {
 
 /// What makes the work of hours one of seconds: the README's words, and what stands for them in this test.
 const SHORTER: [(&str, &str); 4] = [
-    ("--kimg 40", "--kimg 1 --metrics none"),
+    ("--kimg 40", "--kimg 1 --grid 4x2 --metrics none"),
     ("snapshot-000040", "snapshot-000001"),
     ("--count 20000", "--count 24"),
     ("--preset small", "--preset small --size 64 --kimg 0.05"),
@@ -152,6 +152,6 @@ fn continuous_integration_runs_the_readmes_test_command() {
 fn blocks_are_found_and_continued_lines_joined() {
     let markdown =
         "```sh\n# see\ntoonify a \\\n  --kimg 40\n```\ntext\n```rust\nmake x\n```\n```sh short\nb --kimg 40\n```\n";
-    assert_eq!(tested_lines(markdown), ["toonify a --kimg 40", "b --kimg 1 --metrics none"]);
+    assert_eq!(tested_lines(markdown), ["toonify a --kimg 40", "b --kimg 1 --grid 4x2 --metrics none"]);
     assert_eq!(shell_blocks(markdown).len(), 2);
 }

@@ -10,7 +10,7 @@ if [ ! -x $environment/bin/jupyter-nbconvert ]; then
     python3 -m venv $environment
     $environment/bin/pip install --quiet nbconvert ipykernel
 fi
-export PATH="$PWD/target/release:$PATH"
+export PATH="$PWD/target/release:$PATH" NO_COLOR=1
 [ $# -gt 0 ] || set -- notebooks/*.ipynb
 # What the notebooks make goes beside the build, not into the checkout.
 work=target/notebooks

@@ -106,6 +106,12 @@ mod tests {
     }
 
     #[test]
+    fn the_encoder_was_trained_for_the_generator_that_ships() {
+        let encoder = toonify_networks::encoder::read_encoder(PORTRAITS_ENCODER.bytes).unwrap();
+        assert_eq!(encoder.history.network_sha256, hash::sha256(PORTRAITS.bytes));
+    }
+
+    #[test]
     fn all_that_ships_is_small_enough_for_a_clone() {
         let total: u64 = SHIPPED_MODELS.iter().map(ShippedModel::len).sum();
         assert!(total <= 25_000_000, "{total} bytes");
