@@ -15,6 +15,8 @@ export PATH="$PWD/target/release:$PATH" NO_COLOR=1
 # What the notebooks make goes beside the build, not into the checkout.
 work=target/notebooks
 mkdir -p $work
+# Outputs name no folder of this machine.
+export XDG_CACHE_HOME="$PWD/$work/cache"
 for notebook in "$@"; do
     echo "== $notebook" >&2
     cp "$notebook" $work/
@@ -26,5 +28,6 @@ for notebook in "$@"; do
         echo "$notebook: a command failed" >&2
         exit 1
     fi
-    [ -n "${KEEP:-}" ] && cp "$copy" "$notebook"
+    sed -i "s#$XDG_CACHE_HOME#~/.cache#g" "$copy"
+    if [ -n "${KEEP:-}" ]; then cp "$copy" "$notebook"; fi
 done
