@@ -4,8 +4,6 @@
 //! five products (points 0, ±1, 2 and infinity, after Lavin and Gray 2016, section 4.1); the four odd results take one
 //! product each, with the same tap. Both axes together make 9 x 9 products with 6 x 6 different kernel points.
 
-#![expect(clippy::needless_range_loop, reason = "iterators take closures, which are functions of their own")]
-
 use std::marker::PhantomData;
 
 use super::transforms::{Along, load, pixels_to_points, write_turned};

@@ -4,8 +4,6 @@
 //! Along an axis, a result sees two taps on even pixels and one on an odd pixel. F(4, 2) computes four results from five
 //! even pixels by five products; the four odd pixels take one product each, with the same tap.
 
-#![expect(clippy::needless_range_loop, reason = "iterators take closures, which are functions of their own")]
-
 use super::doubling::{KERNEL, SIDE, kernel_point, kernel_to_points, to_five_points, to_four_results};
 use super::gradient::Adjoint;
 use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
