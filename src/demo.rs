@@ -68,12 +68,12 @@ pub struct Demonstrated {
 /// When the photo cannot be read or shows no face, or a file cannot be written.
 pub fn run(plan: &DemoPlan, stop: &AtomicBool, sink: &mut dyn Sink) -> Result<Demonstrated> {
     let begun = Instant::now();
-    folder::create(&plan.outdir)?;
     let photo = plan.outdir.join(format!("{STEM}.png"));
     let pixels = match &plan.photo {
         Some(path) => Photo::read(path)?.pixels,
         None => image::load_from_memory(PORTRAIT).context("the portrait within the program is a picture")?.into_rgb8(),
     };
+    folder::create(&plan.outdir)?;
     picture::write(&photo, &pixels.into())?;
     let style = ShippedStyle::unpack(&plan.folders)?;
 
