@@ -9,7 +9,7 @@ use serde::Serialize;
 use toonify_align::{ColourMatch, Feather};
 use toonify_networks::latent::Truncation;
 
-use crate::align::{FaceSearch, Faces, LandmarkKind, Upsample};
+use crate::align::{FaceSearch, Faces};
 use crate::events::{Event, Silent, Sink};
 use crate::grid::{self, Blends, Film, GridPlan, Gridded, LowModel};
 use crate::latents::{FaceSource, Preparation};
@@ -113,13 +113,7 @@ fn toonify(
     let plan = PhotoPlan {
         sources: vec![photo.to_owned()],
         model: plan.landmarks.clone(),
-        search: FaceSearch {
-            faces: Faces::All,
-            min_score: 0.0,
-            min_size: 0,
-            landmarks: LandmarkKind::Ours,
-            upsample: Upsample::Auto,
-        },
+        search: FaceSearch::usual(Faces::All),
         engine,
         paste: PastePlan { mask: MaskKind::Head, feather: Feather::new(0.1)?, colour: ColourMatch::Off },
         stages: Some(out.join("stages")),

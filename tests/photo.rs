@@ -11,7 +11,7 @@ use anyhow::Result;
 use image::RgbImage;
 use serde_json::Value;
 use tempfile::TempDir;
-use toonify::align::{FaceSearch, Faces, LandmarkKind, Upsample};
+use toonify::align::{FaceSearch, Faces};
 use toonify::events::{Recording, Sink};
 use toonify::photo::{self, AlignedFace, Ending, Engine, EnginePlan, Fate, MaskKind, PastePlan, PhotoPlan, Toon};
 use toonify_align::{ColourMatch, Feather};
@@ -301,13 +301,7 @@ fn plan(photos: &Path, out: &Path) -> PhotoPlan {
         sources: vec![photos.to_owned()],
         out: out.to_owned(),
         model: support::LANDMARK_MODEL.into(),
-        search: FaceSearch {
-            faces: Faces::All,
-            min_score: 0.0,
-            min_size: 0,
-            landmarks: LandmarkKind::Ours,
-            upsample: Upsample::Auto,
-        },
+        search: FaceSearch::usual(Faces::All),
         engine: EnginePlan::Student("unused".into()),
         paste: PastePlan { mask: MaskKind::Head, feather: Feather::default(), colour: ColourMatch::Off },
         stages: None,
@@ -380,4 +374,30 @@ fn the_whole_chain_runs_on_a_real_portrait() {
     let share = changed as f64 / f64::from(before.width() * before.height());
     assert!((0.1..0.7).contains(&share), "{share} of the photo changed: the head and nothing else");
     assert!(out.path().join("w/A000014_00/tuned.safetensors").is_file());
+}
+
+#[test]
+fn faces_of_photos_become_rows_of_a_grid_and_are_projected_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (photo, out) = (folder.path().join("couple.png"), folder.path().join("grid"));
+    save(&couple(), photo.clone());
+    let (base, tuned) = (network("base"), network("tuned"));
+    let models = ["grid", "--base", &base, "--tuned", &tuned, "--num-steps", "2", "--outdir", text(&out), "--json"];
+    let grid = |more: &[&str]| -> Value {
+        serde_json::from_str(&succeed(&[&models[..], &["--photos", text(&photo)], more].concat())).expect("JSON")
+    };
+    assert_eq!(grid(&[])["cells"].as_array().map(Vec::len), Some(2 * 4), "two faces; base, swaps at 4 and 8, tuned");
+    let page = fs::read_to_string(out.join("grid.html")).expect("the page");
+    assert!(page.contains("couple_00") && page.contains("couple_01"));
+    let record = || fs::read(out.join("projected/couple_00/project.json")).expect("a record");
+    let first = record();
+    assert_eq!(grid(&["--seeds", "3"])["cells"].as_array().map(Vec::len), Some(3 * 4), "and a seed");
+    assert!(record() == first, "projected again");
+
+    let empty = folder.path().join("empty.png");
+    save(&RgbImage::new(200, 200), empty.clone());
+    let elsewhere = folder.path().join("elsewhere");
+    let models = ["grid", "--base", &base, "--tuned", &tuned, "--outdir", text(&elsewhere)];
+    fail(&[&models[..], &["--photos", text(&empty)]].concat(), 1, &["no face", "empty.png", "faces.jsonl"]);
+    fail(&models, 2, &["--seeds"]);
 }

@@ -15,6 +15,9 @@ pub struct AlignOutcome {
     pub counts: Counts,
     /// Faces that were written, of all photos.
     pub faces: usize,
+    /// Their files, below the output folder.
+    #[serde(skip)]
+    pub files: Vec<PathBuf>,
     /// Photos that an earlier run had done.
     pub resumed: usize,
     /// Time that this run took.
@@ -86,8 +89,9 @@ impl AlignOutcome {
     pub(super) fn of(records: &[&Record], resumed: usize) -> AlignOutcome {
         let mut counts = Counts::default();
         records.iter().for_each(|record| counts.enter(record));
-        let faces = records.iter().map(|record| record.faces.len()).sum();
-        AlignOutcome { counts, faces, resumed, ..AlignOutcome::default() }
+        let files: Vec<PathBuf> =
+            records.iter().flat_map(|record| &record.faces).map(|face| PathBuf::from(&face.file)).collect();
+        AlignOutcome { counts, faces: files.len(), files, resumed, ..AlignOutcome::default() }
     }
 
     /// Photos that this run finished in a second.

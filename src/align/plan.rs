@@ -66,6 +66,13 @@ pub struct FaceSearch {
     pub upsample: Upsample,
 }
 
+impl FaceSearch {
+    /// The usual search for these faces: whatever the detector finds, of any size, placed by our landmarks.
+    pub fn usual(faces: Faces) -> Self {
+        FaceSearch { faces, min_score: 0.0, min_size: 0, landmarks: LandmarkKind::Ours, upsample: Upsample::Auto }
+    }
+}
+
 impl Settings {
     /// A short name of these settings: equal settings have equal names.
     pub fn digest(&self) -> String {
@@ -221,18 +228,7 @@ pub(super) mod tests {
     use super::*;
 
     pub(crate) fn settings() -> Settings {
-        Settings {
-            size: 256,
-            search: FaceSearch {
-                faces: Faces::All,
-                min_score: 0.0,
-                min_size: 0,
-                landmarks: LandmarkKind::Ours,
-                upsample: Upsample::Auto,
-            },
-            format: FaceFormat::Png,
-            crop: Crop::Clean,
-        }
+        Settings { size: 256, search: FaceSearch::usual(Faces::All), format: FaceFormat::Png, crop: Crop::Clean }
     }
 
     #[test]

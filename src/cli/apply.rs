@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use toonify_align::{ColourMatch, Feather};
 
-use crate::align::{FaceSearch, Faces, LandmarkKind, Upsample, model};
+use crate::align::{FaceSearch, Faces, model};
 use crate::apply::pictures::{self, PicturesPlan};
 use crate::apply::video::{self, VideoPlan};
 use crate::apply::{self, Applied, ApplyPlan, FacesPlan, Scope, Translator, stream};
@@ -74,13 +74,7 @@ impl ApplyArgs {
             None => Scope::Frame,
             Some(faces) => Scope::Faces(FacesPlan {
                 model: model::locate(self.model.clone())?,
-                search: FaceSearch {
-                    faces,
-                    min_score: 0.0,
-                    min_size: 0,
-                    landmarks: LandmarkKind::Ours,
-                    upsample: Upsample::Auto,
-                },
+                search: FaceSearch::usual(faces),
                 paste: PastePlan { mask: MaskKind::Head, feather: Feather::new(RIM)?, colour: ColourMatch::Off },
                 smoothing: self.smoothing,
             }),

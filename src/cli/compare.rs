@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use toonify_networks::latent::Truncation;
 
-use crate::align::{FaceSearch, Faces, LandmarkKind, Upsample, model};
+use crate::align::{FaceSearch, Faces, model};
 use crate::cli::OutputArgs;
 use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::model_file::model_file;
@@ -70,9 +70,7 @@ impl CompareArgs {
         let framing = if self.aligned {
             Framing::Aligned
         } else {
-            let (landmarks, upsample) = (LandmarkKind::Ours, Upsample::Auto);
-            let search = FaceSearch { faces: Faces::Largest(1), min_score: 0.0, min_size: 0, landmarks, upsample };
-            Framing::Found { model: model::locate(self.model)?, search }
+            Framing::Found { model: model::locate(self.model)?, search: FaceSearch::usual(Faces::Largest(1)) }
         };
         let first = self.search.projector(self.base)?;
         let mut second = first.clone();

@@ -9,7 +9,7 @@ use crate::cli::Misuse;
 use crate::eyes::{EyesPlan, Sight};
 
 /// What images are compared by.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct EyesArgs {
     /// What makes images alike
     #[arg(long, value_enum, default_value_t = SightArg::Auto)]

@@ -11,6 +11,7 @@ use crate::cli::eyes::EyesArgs;
 use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::model_file::model_file;
 use crate::cli::{Misuse, OutputArgs};
+use crate::eyes::EyesPlan;
 use crate::photo::ShippedStyle;
 use crate::project::{
     self, FilmKind, NoiseKept, PERSON_MODEL, PersonPlan, ProjectPlan, ProjectedTarget, ProjectorPlan, Settings,
@@ -54,7 +55,7 @@ pub(crate) struct ProjectArgs {
 }
 
 /// How latents are searched for; the same wherever photos are projected.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct SearchArgs {
     /// Steps of the search [default: 1000, or 100 with an encoder]
     #[arg(long, value_name = "N")]
@@ -126,6 +127,16 @@ impl SearchArgs {
             Space::W => SpaceArg::W,
             Space::WPlus => SpaceArg::WPlus,
         });
+    }
+
+    /// What makes images alike.
+    pub(crate) fn eyes(&self) -> Result<EyesPlan> {
+        self.eyes.plan()
+    }
+
+    /// Class of a conditional network.
+    pub(crate) fn class(&self) -> Option<usize> {
+        self.class
     }
 
     /// The plan for a network; without film, and the noise images are dropped.
