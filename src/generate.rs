@@ -137,11 +137,15 @@ fn latents_of(plan: &GeneratePlan, generator: &Generator, sink: &mut dyn Sink) -
     Ok((latents::batch(&faces)?, faces.iter().map(item).collect()))
 }
 
-/// All images on one sheet that is about as wide as high; the rows tell what is in them.
+/// All images on one sheet that is about as wide as high; the rows tell their first and their last.
 fn contact_sheet(items: &[Item], mut cells: Vec<DynamicImage>) -> Result<DynamicImage> {
     let n_columns = (items.len() as f64).sqrt().ceil() as usize;
-    let captions = |row: &[Item]| row.iter().map(|item| item.caption.as_str()).collect::<Vec<_>>().join(", ");
-    let rows: Vec<String> = items.chunks(n_columns).map(captions).collect();
+    let caption = |row: &[Item]| match row {
+        [] => String::new(),
+        [only] => only.caption.clone(),
+        [first, .., last] => format!("{} to {}", first.caption, last.caption),
+    };
+    let rows: Vec<String> = items.chunks(n_columns).map(caption).collect();
     let (width, height) = (cells[0].width(), cells[0].height());
     let blank = DynamicImage::from(RgbImage::from_pixel(width, height, sheet::PAPER));
     cells.resize(rows.len() * n_columns, blank);
