@@ -16,8 +16,9 @@ mkdir -p "$work/runs" && cd "$work"
 shape=(--cfg auto --batch 32 --gamma 0.5 --cbase 2048 --cmax 128 --latent 256 --map-layers 4)
 # Shapes of the portraits, paint of the characters; measure/blends shows why.
 curve=(--resolution 16 --curve logistic --width 0.5)
-base_kimg=${BASE_KIMG:-500}
+base_kimg=${BASE_KIMG:-620}
 tune_kimg=${TUNE_KIMG:-40}
+encoder_kimg=${ENCODER_KIMG:-60}
 student_kimg=${STUDENT_KIMG:-40}
 
 # The newest file of a training, whose folder's name contains $1.
@@ -56,8 +57,11 @@ characters() {
     "$toonify" blend --low base.safetensors --high tuned.safetensors "${curve[@]}" -o blend.safetensors
 }
 
-# Image to w, from the base's own images.
-encoder() { "$toonify" encoder train --network base.safetensors -o encoder.safetensors --kimg 200 --half; }
+# Image to latents, from the base's own images and the photos that it learnt from.
+encoder() {
+    "$toonify" encoder train --network base.safetensors --photos portraits64.zip --mirror -o encoder.safetensors \
+        --kimg "$encoder_kimg" --half
+}
 
 # Pairs of the base and the blend, photos of the training set among them, and what learns from them.
 student() {
@@ -104,8 +108,8 @@ measure() {
         "$toonify" project --network base.safetensors --target held20 --outdir "measure/$1" --save-video off --space w+ \
             --quiet "${@:2}" | awk -v name="$1" '{ sum += $5 } END { printf "%s: mean squared error %.4f\n", name, sum / NR }'
     }
-    for steps in 30 100 300 1000; do errors "average-$steps" --num-steps $steps; done
-    for steps in 1 10 30 100; do errors "encoder-$steps" --num-steps $steps --encoder encoder.safetensors; done
+    for steps in 30 100 200 300 1000; do errors "average-$steps" --num-steps $steps; done
+    for steps in 1 10 30 50 100; do errors "encoder-$steps" --num-steps $steps --encoder encoder.safetensors; done
     local latents=()
     while IFS= read -r file; do latents+=(--w "$file"); done \
         < <(find measure/encoder-100 -name projected_w.npz | sort | head -n 16)

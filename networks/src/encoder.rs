@@ -1,9 +1,10 @@
-//! The projection encoder: a small convolutional network from an image to the `w` that would have made it, the
+//! The projection encoder: a small convolutional network from an image to the latents that would have made it, the
 //! starting point of a projection.
 //!
 //! Layers are those of the discriminator: equalised learning rate, and down-sampling convolutions with a smoothing filter
-//! (Karras et al. 2020, section 2). Large images are averaged down first. The output is an offset from the average `w`,
-//! in units of how widely `w` spreads.
+//! (Karras et al. 2020, section 2). Large images are averaged down first. The outputs are offsets from the average `w`,
+//! in units of how widely `w` spreads: one `w` for all layers, and by how much each layer departs from it, as in
+//! Tov et al. 2021, "Designing an Encoder for StyleGAN Image Manipulation", section 4.1.
 
 mod file;
 
@@ -13,10 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
-use crate::latent::W;
+use crate::latent::{W, WPlus};
 use crate::ops::{Activation, BiasAct, Filter};
 use crate::perceptual::scale::averaged;
 use crate::random::RandomState;
+use crate::stylegan2::GeneratorConfig;
 use crate::stylegan2::linear::{Conv, ConvSpec, FullyConnected};
 
 pub use file::{EncoderFile, EncoderHistory, read_encoder, write_encoder};
@@ -28,6 +30,8 @@ pub struct EncoderConfig {
     pub resolution_px: usize,
     /// Channels of the images, 1 or 3.
     pub img_channels: usize,
+    /// Number of layers that take a `w`.
+    pub num_ws: usize,
     /// Length of `w`.
     pub w_dim: usize,
     /// Side to which images are averaged down before the first layer, in pixels.
@@ -40,9 +44,10 @@ pub struct EncoderConfig {
 
 impl EncoderConfig {
     /// The usual encoder for a generator: it sees at most 64 px.
-    pub fn for_generator(resolution_px: usize, img_channels: usize, w_dim: usize) -> Self {
-        let seen_px = resolution_px.min(64);
-        EncoderConfig { resolution_px, img_channels, w_dim, seen_px, first_channels: 32, most_channels: 256 }
+    pub fn for_generator(generator: &GeneratorConfig) -> Self {
+        let (resolution_px, num_ws) = (generator.resolution.px(), generator.num_ws());
+        let (img_channels, w_dim, seen_px) = (generator.img_channels, generator.w_dim, resolution_px.min(64));
+        EncoderConfig { resolution_px, img_channels, num_ws, w_dim, seen_px, first_channels: 32, most_channels: 256 }
     }
 
     /// Checks that a network can be built.
@@ -56,7 +61,7 @@ impl EncoderConfig {
         if !sides.iter().all(is_side) || self.seen_px > self.resolution_px {
             return Err(Error::value("encoder's image size", format!("{sides:?}"), "powers of two from 8 to 1024"));
         }
-        let widths = [self.img_channels, self.w_dim, self.first_channels, self.most_channels];
+        let widths = [self.img_channels, self.num_ws, self.w_dim, self.first_channels, self.most_channels];
         if widths.iter().any(|width| !(1..=WIDEST).contains(width)) {
             return Err(Error::value("encoder's widths", format!("{widths:?}"), format!("from 1 to {WIDEST}")));
         }
@@ -86,10 +91,12 @@ impl EncoderConfig {
         layer("from_image".to_owned(), vec![ladder[0].1, self.img_channels, 3, 3]);
         for (index, (px, width)) in ladder.iter().enumerate() {
             let next = ladder.get(index + 1).map_or(self.last_channels(), |(_, width)| *width);
-            layer(format!("b{px}.conv"), vec![next, *width, 3, 3]);
+            layer(format!("b{px}.conv0"), vec![*width, *width, 3, 3]);
+            layer(format!("b{px}.conv1"), vec![next, *width, 3, 3]);
         }
         layer("fc".to_owned(), vec![self.w_dim, self.last_channels() * 16]);
-        layer("out".to_owned(), vec![self.w_dim, self.w_dim]);
+        layer("shared".to_owned(), vec![self.w_dim, self.w_dim]);
+        layer("each".to_owned(), vec![self.num_ws * self.w_dim, self.w_dim]);
         all.push(("w_avg".to_owned(), vec![self.w_dim]));
         all.push(("w_std".to_owned(), vec![1]));
         all
@@ -120,7 +127,7 @@ pub fn random_tensors(
             "w_avg" => w_avg.reshape(shape)?.to_dtype(DType::F32)?,
             "w_std" => Tensor::new(&[w_std as f32], &Device::Cpu)?,
             // So that the first answer is the average.
-            "out.weight" => Tensor::zeros(shape, DType::F32, &Device::Cpu)?,
+            "shared.weight" | "each.weight" => Tensor::zeros(shape, DType::F32, &Device::Cpu)?,
             _ if shape.len() == 1 => Tensor::zeros(shape, DType::F32, &Device::Cpu)?,
             _ => {
                 let drawn: Vec<f32> = rng.gauss_vec(count).into_iter().map(|x| x as f32).collect();
@@ -132,14 +139,24 @@ pub fn random_tensors(
     config.tensors().into_iter().map(make).collect()
 }
 
+/// How far the latents of images are from the average `w`, in units of [`Encoder::w_std`].
+pub struct Offsets {
+    /// One `w` for all layers, `[N, w_dim]`.
+    pub shared: Tensor,
+    /// By how much each layer departs from it, `[N, num_ws, w_dim]`.
+    pub each: Tensor,
+}
+
 /// An encoder that is ready to run.
 #[derive(Clone, Debug)]
 pub struct Encoder {
     config: EncoderConfig,
     from_image: Conv,
+    /// Convolutions from the largest features to 4 px, two each side.
     halving: Vec<Conv>,
     fc: FullyConnected,
-    out: FullyConnected,
+    shared: FullyConnected,
+    each: FullyConnected,
     w_avg: Tensor,
     /// Root of the mean squared distance from the average, for one dimension.
     w_std: Tensor,
@@ -157,15 +174,18 @@ impl Encoder {
         let spec = |down| ConvSpec { kernel: 3, up: 1, down, act };
         let ladder = config.ladder();
         let conv = |name: &str, channels, down| Conv::with_bias(&vb.pp(name), channels, &filter, &spec(down));
-        let halving = ladder.iter().enumerate().map(|(index, (px, width))| {
+        let halving = ladder.iter().enumerate().flat_map(|(index, (px, width))| {
             let next = ladder.get(index + 1).map_or(config.last_channels(), |(_, width)| *width);
-            conv(&format!("b{px}.conv"), (*width, next), 2)
+            [conv(&format!("b{px}.conv0"), (*width, *width), 1), conv(&format!("b{px}.conv1"), (*width, next), 2)]
         });
+        let (w_dim, lrelu) = (config.w_dim, Activation::Lrelu);
+        let fc = |name: &str, inputs, outputs, act| FullyConnected::new(&vb.pp(name), (inputs, outputs), act, 1.0);
         Ok(Encoder {
             from_image: conv("from_image", (config.img_channels, ladder[0].1), 1)?,
             halving: halving.collect::<Result<_>>()?,
-            fc: FullyConnected::new(&vb.pp("fc"), (config.last_channels() * 16, config.w_dim), Activation::Lrelu, 1.0)?,
-            out: FullyConnected::new(&vb.pp("out"), (config.w_dim, config.w_dim), Activation::Linear, 1.0)?,
+            fc: fc("fc", config.last_channels() * 16, w_dim, lrelu)?,
+            shared: fc("shared", w_dim, w_dim, Activation::Linear)?,
+            each: fc("each", w_dim, config.num_ws * w_dim, Activation::Linear)?,
             w_avg: vb.get(config.w_dim, "w_avg")?,
             w_std: vb.get(1, "w_std")?,
             config: config.clone(),
@@ -177,14 +197,14 @@ impl Encoder {
         &self.config
     }
 
-    /// How far the `w` of images is from the average, in units of [`Encoder::w_std`].
+    /// Looks at images.
     ///
     /// # Shapes
-    /// images `[N, img_channels, R, R]` in \[-1, 1\] → `[N, w_dim]`
+    /// images `[N, img_channels, R, R]` in \[-1, 1\]
     ///
     /// # Errors
     /// [`Error::Shape`] for images of another size.
-    pub fn offsets(&self, images: &Tensor) -> Result<Tensor> {
+    pub fn offsets(&self, images: &Tensor) -> Result<Offsets> {
         let (n, r) = (images.dim(0)?, self.config.resolution_px);
         let expected = vec![n, self.config.img_channels, r, r];
         if images.dims() != expected {
@@ -196,17 +216,33 @@ impl Encoder {
         };
         let x = self.from_image.forward(&Dual::from(&seen))?;
         let x = self.halving.iter().try_fold(x, |x, conv| conv.forward(&x))?; // [N, C, 4, 4]
-        let flat = x.linear(|x| x.flatten_from(1))?;
-        Ok(self.out.forward(&self.fc.forward(&flat)?)?.into_value())
+        let features = self.fc.forward(&x.linear(|x| x.flatten_from(1))?)?; // [N, w_dim]
+        let each = self.each.forward(&features)?.into_value();
+        Ok(Offsets {
+            shared: self.shared.forward(&features)?.into_value(),
+            each: each.reshape((n, self.config.num_ws, self.config.w_dim))?,
+        })
     }
 
-    /// The `w` that would have made the images.
+    /// The one `w` of each image.
     ///
     /// # Errors
-    /// As [`Encoder::offsets`].
-    pub fn encode(&self, images: &Tensor) -> Result<W> {
-        let w = self.offsets(images)?.broadcast_mul(&self.w_std)?.broadcast_add(&self.w_avg)?;
-        W::new(w, self.config.w_dim)
+    /// Only when the tensor operation fails.
+    pub fn w(&self, offsets: &Offsets) -> Result<W> {
+        W::new(self.absolute(&offsets.shared)?, self.config.w_dim)
+    }
+
+    /// The latents of each image, a `w` for every layer.
+    ///
+    /// # Errors
+    /// Only when the tensor operation fails.
+    pub fn w_plus(&self, offsets: &Offsets) -> Result<WPlus> {
+        let layers = offsets.each.broadcast_add(&offsets.shared.unsqueeze(1)?)?;
+        WPlus::new(self.absolute(&layers)?, self.config.num_ws, self.config.w_dim)
+    }
+
+    fn absolute(&self, offsets: &Tensor) -> Result<Tensor> {
+        Ok(offsets.broadcast_mul(&self.w_std)?.broadcast_add(&self.w_avg)?)
     }
 
     /// Average of `w`, `[w_dim]`.

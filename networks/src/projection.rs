@@ -6,9 +6,10 @@ use std::f64::consts::PI;
 use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
+use crate::encoder::{Encoder, Offsets};
 use crate::error::{Error, Result};
 use crate::grad::Dual;
-use crate::latent::{W, WPlus, Z};
+use crate::latent::{WPlus, Z};
 use crate::ops::distance::squared_distance;
 use crate::optim::{Adam, AdamConfig};
 pub use crate::perceptual::Perception;
@@ -23,6 +24,8 @@ pub struct Schedule {
     pub steps: usize,
     /// Learning rate between its ramps.
     pub learning_rate: f64,
+    /// How much Adam's two averages keep from one step to the next.
+    pub betas: (f64, f64),
     /// Share of the steps over which the learning rate rises from 0.
     pub ramp_up: f64,
     /// Share of the steps over which it falls to 0 again.
@@ -41,6 +44,7 @@ impl Schedule {
         Schedule {
             steps,
             learning_rate: 0.1,
+            betas: AdamConfig::DEFAULT.betas,
             ramp_up: 0.05,
             ramp_down: 0.25,
             w_noise: 0.05,
@@ -49,10 +53,11 @@ impl Schedule {
         }
     }
 
-    /// For a start that is near already, such as an encoder's: half the learning rate, and no noise on `w`, which would
-    /// undo the start.
+    /// For a few dozen steps from a start that is near already, such as an encoder's: no noise on `w`, which would undo
+    /// the start, and a search that turns sooner, since there is no time to swing. docs/projecting.md says how the
+    /// constants were found.
     pub fn refining(steps: usize) -> Self {
-        Schedule { learning_rate: 0.05, w_noise: 0.0, ..Schedule::published(steps) }
+        Schedule { learning_rate: 0.15, betas: (0.7, 0.95), w_noise: 0.0, ..Schedule::published(steps) }
     }
 
     /// Learning rate of step `step`, counted from 0.
@@ -138,7 +143,8 @@ pub struct Projection<'a> {
 pub struct Start {
     /// `[N, 1, w_dim]` in [`Space::W`], `[N, num_ws, w_dim]` in [`Space::WPlus`].
     pub w: Tensor,
-    /// A noise image `[N, 1, R, R]` for every convolution, 4 px first.
+    /// A noise image `[N, 1, R, R]` for every convolution, 4 px first, which are searched for as well; none leaves the noise
+    /// as the checkpoint has it.
     pub noise: Vec<Tensor>,
 }
 
@@ -153,25 +159,36 @@ impl Start {
         (count, space): (usize, Space),
         rng: &mut RandomState,
     ) -> Result<Start> {
-        let w = W::new(statistics.w_avg.reshape((1, ()))?.repeat((count, 1))?, config.w_dim)?;
-        Start::at(config, &w, space, rng)
-    }
-
-    /// Starts an image at each `w` with fresh noise.
-    ///
-    /// # Errors
-    /// Only when the device refuses a tensor.
-    pub fn at(config: &GeneratorConfig, w: &W, space: Space, rng: &mut RandomState) -> Result<Start> {
         let layers = match space {
             Space::W => 1,
             Space::WPlus => config.num_ws(),
         };
-        let count = w.tensor().dim(0)?;
-        let noise = match Noise::random(config, count, rng, w.tensor().device())? {
+        let w = statistics.w_avg.reshape((1, 1, ()))?.repeat((count, layers, 1))?;
+        let noise = match Noise::random(config, count, rng, w.device())? {
             Noise::Given(images) => images.into_iter().map(Dual::into_value).collect(),
             Noise::Const | Noise::None => Vec::new(),
         };
-        Ok(Start { w: w.tensor().unsqueeze(1)?.repeat((1, layers, 1))?, noise })
+        Ok(Start { w, noise })
+    }
+
+    /// Starts at the answer of an encoder, and leaves the noise as the checkpoint has it.
+    ///
+    /// # Errors
+    /// Only when a tensor operation fails.
+    pub fn at_answer(encoder: &Encoder, offsets: &Offsets, space: Space) -> Result<Start> {
+        let w = match space {
+            Space::W => encoder.w(offsets)?.tensor().unsqueeze(1)?,
+            Space::WPlus => encoder.w_plus(offsets)?.tensor().clone(),
+        };
+        Ok(Start { w: w.detach(), noise: Vec::new() })
+    }
+
+    /// The latents for every layer.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when they are of another network.
+    pub fn w_plus(&self, config: &GeneratorConfig) -> Result<WPlus> {
+        WPlus::new(every_layer(&self.w, config)?, config.num_ws(), config.w_dim)
     }
 }
 
@@ -212,7 +229,7 @@ impl<'a> Projection<'a> {
         let w = Var::from_tensor(&start.w)?;
         let noise = start.noise.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
         let vars = std::iter::once(w.clone()).chain(noise.iter().cloned()).collect();
-        let adam = Adam::new(vars, AdamConfig::DEFAULT);
+        let adam = Adam::new(vars, AdamConfig { betas: schedule.betas, ..AdamConfig::DEFAULT });
         Ok(Projection { generator, perception, target, schedule, w, noise, adam, step: 0 })
     }
 
@@ -243,7 +260,7 @@ impl<'a> Projection<'a> {
     /// Only when the tensor operation fails.
     pub fn w_plus(&self) -> Result<WPlus> {
         let config = self.generator.config();
-        WPlus::new(self.every_layer(&self.w.as_detached_tensor())?, config.num_ws(), config.w_dim)
+        WPlus::new(every_layer(&self.w.as_detached_tensor(), config)?, config.num_ws(), config.w_dim)
     }
 
     /// The noise images so far, `[N, 1, R, R]` each.
@@ -257,8 +274,11 @@ impl<'a> Projection<'a> {
     /// [`Error::Shape`] for noise of another shape, and what the networks return.
     pub fn step(&mut self, w_noise: &Tensor, w_std: f64) -> Result<StepLoss> {
         let scale = self.schedule.w_noise_at(self.step, w_std);
-        let ws = self.every_layer(&(self.w.as_tensor() + (w_noise * scale)?)?)?;
-        let noise = Noise::Given(self.noise.iter().map(|var| Dual::from(var.as_tensor())).collect());
+        let ws = every_layer(&(self.w.as_tensor() + (w_noise * scale)?)?, self.generator.config())?;
+        let noise = match self.noise.as_slice() {
+            [] => Noise::Const,
+            images => Noise::Given(images.iter().map(|var| Dual::from(var.as_tensor())).collect()),
+        };
         let images = self.generator.synthesis.forward(&Dual::from(ws), &noise)?.into_value();
         let images = images.affine(127.5, 127.5)?;
         let distance = squared_distance(&self.perception.features(&images)?, &self.target)?; // [N]
@@ -271,12 +291,6 @@ impl<'a> Projection<'a> {
         }
         self.step += 1;
         Ok(StepLoss { distance: numbers(&distance)?, noise: numbers(&structure)? })
-    }
-
-    /// `[N, 1 or num_ws, w_dim]` → `[N, num_ws, w_dim]`
-    fn every_layer(&self, w: &Tensor) -> Result<Tensor> {
-        let (n, _layers, w_dim) = w.dims3()?;
-        Ok(w.broadcast_as((n, self.generator.config().num_ws(), w_dim))?.contiguous()?)
     }
 
     /// How much each pixel of the noise tells about its neighbour, over all scales down to 8 px; `[N]`.
@@ -298,6 +312,12 @@ impl<'a> Projection<'a> {
         }
         Ok(sum)
     }
+}
+
+/// `[N, 1 or num_ws, w_dim]` → `[N, num_ws, w_dim]`
+fn every_layer(w: &Tensor, config: &GeneratorConfig) -> Result<Tensor> {
+    let (n, _layers, w_dim) = w.dims3()?;
+    Ok(w.broadcast_as((n, config.num_ws(), w_dim))?.contiguous()?)
 }
 
 /// Noise `[N, 1, R, R]` with mean 0 and mean square 1 for each image.

@@ -13,13 +13,15 @@ use toonify_networks::encoder::{
 use toonify_networks::random::RandomState;
 
 fn config(resolution_px: usize) -> EncoderConfig {
-    EncoderConfig { first_channels: 4, most_channels: 8, ..EncoderConfig::for_generator(resolution_px, 3, 12) }
+    let seen_px = resolution_px.min(64);
+    EncoderConfig { resolution_px, img_channels: 3, num_ws: 4, w_dim: 12, seen_px, first_channels: 4, most_channels: 8 }
 }
 
 fn file(config: &EncoderConfig) -> EncoderFile {
     let w_avg = Tensor::arange(0f32, config.w_dim as f32, &Device::Cpu).unwrap();
     let tensors = random_tensors(config, (&w_avg, 0.5), &mut RandomState::new(1)).unwrap();
-    let history = EncoderHistory { network_sha256: "abc".to_owned(), kimg: 1.5, seed: 3, unexplained: 0.25 };
+    let history =
+        EncoderHistory { network_sha256: "abc".to_owned(), kimg: 1.5, seed: 3, unexplained: 0.25, unlike: 0.5 };
     EncoderFile { config: config.clone(), tensors, history }
 }
 
@@ -32,24 +34,35 @@ fn images(n: usize, px: usize, seed: u32) -> Tensor {
 fn a_fresh_encoder_answers_with_the_average() {
     for px in [8, 32, 128] {
         let encoder = file(&config(px)).encoder().unwrap();
-        let w = encoder.encode(&images(2, px, 1)).unwrap().tensor().to_vec2::<f32>().unwrap();
+        let answer = encoder.offsets(&images(2, px, 1)).unwrap();
         let average: Vec<f32> = (0..12).map(|i| i as f32).collect();
-        assert_eq!(w, [average.clone(), average]);
+        assert_eq!(encoder.w(&answer).unwrap().tensor().to_vec2::<f32>().unwrap(), [average.clone(), average.clone()]);
+        let layers = encoder.w_plus(&answer).unwrap().tensor().to_vec3::<f32>().unwrap();
+        assert_eq!(layers, [vec![average.clone(); 4], vec![average; 4]]);
     }
 }
 
 #[test]
 fn answers_depend_on_the_image_and_on_nothing_beside_it() {
     let mut file = file(&config(32));
-    let out = file.tensors.iter_mut().find(|(name, _)| name == "out.weight").unwrap();
-    out.1 = images(1, 12, 9).flatten_all().unwrap().narrow(0, 0, 144).unwrap().reshape((12, 12)).unwrap();
+    for (index, name) in ["shared.weight", "each.weight"].into_iter().enumerate() {
+        let (_, head) = file.tensors.iter_mut().find(|(other, _)| other == name).unwrap();
+        let drawn = images(1, 16, 9 + index as u32).flatten_all().unwrap();
+        *head = drawn.narrow(0, 0, head.elem_count()).unwrap().reshape(head.dims()).unwrap();
+    }
     let encoder = file.encoder().unwrap();
+    let answer = |images: &Tensor| {
+        let offsets = encoder.offsets(images).unwrap();
+        let layers = encoder.w_plus(&offsets).unwrap().tensor().to_vec3::<f32>().unwrap();
+        (encoder.w(&offsets).unwrap().tensor().to_vec2::<f32>().unwrap(), layers)
+    };
     let both = images(2, 32, 2);
-    let alone = encoder.encode(&both.narrow(0, 1, 1).unwrap()).unwrap().tensor().to_vec2::<f32>().unwrap();
-    let together = encoder.encode(&both).unwrap().tensor().to_vec2::<f32>().unwrap();
-    assert!(alone[0].iter().zip(&together[1]).all(|(a, b)| (a - b).abs() < 1e-5));
-    assert_ne!(together[0], together[1]);
-    assert!(encoder.encode(&images(1, 16, 2)).unwrap_err().to_string().contains("32"));
+    let (alone, together) = (answer(&both.narrow(0, 1, 1).unwrap()), answer(&both));
+    let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+    assert!(near(&alone.0[0], &together.0[1]) && near(&alone.1[0].concat(), &together.1[1].concat()));
+    assert!(together.0[0] != together.0[1] && together.1[0] != together.1[1]);
+    assert_ne!(together.1[0][0], together.1[0][1], "each layer departs in its own way");
+    assert!(encoder.offsets(&images(1, 16, 2)).err().unwrap().to_string().contains("32"));
 }
 
 #[test]

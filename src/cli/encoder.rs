@@ -6,10 +6,13 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use toonify_networks::checkpoint::Precision;
 
+use crate::cli::eyes::EyesArgs;
 use crate::cli::interrupt::stop_at_ctrl_c;
 use crate::cli::model_file::model_file;
+use crate::cli::train::set::TrainingSet;
 use crate::cli::{Misuse, OutputArgs};
 use crate::encoder::{self, EncoderPlan};
+use crate::train::{DataSettings, Source};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,13 +21,16 @@ Examples:
   toonify project --network faces.safetensors --encoder faces-encoder.safetensors --num-steps 50 \\
       --target face.png --outdir projected
 
+  # With photos beside the generator's own images: what it will be asked about
+  toonify encoder train --network faces.safetensors --photos faces64.zip --mirror --out faces-encoder.safetensors
+
   # A short try
   toonify encoder train --network faces.safetensors --out try.safetensors --kimg 2";
 
 /// What can be done with encoders.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EncoderCommand {
-    /// Train an encoder on a generator's own images
+    /// Train an encoder on a generator's own images, and on photos
     Train(TrainArgs),
 }
 
@@ -35,6 +41,12 @@ pub(crate) struct TrainArgs {
     /// Checkpoint file of the generator
     #[arg(long, value_name = "FILE", value_parser = model_file)]
     network: PathBuf,
+    /// Photos to learn from as well, aligned, as a training set of the network's size
+    #[arg(long, value_name = "DIR|ZIP")]
+    photos: Option<PathBuf>,
+    /// Also learn from the photos' mirror images
+    #[arg(long, requires = "photos")]
+    mirror: bool,
     /// File for the encoder (.safetensors)
     #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
@@ -54,6 +66,8 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     half: bool,
     #[command(flatten)]
+    eyes: EyesArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -71,6 +85,14 @@ impl TrainArgs {
         if !sound {
             return Err(Misuse("--kimg, --batch and --lrate are above 0, --lrate at most 1".to_owned()).into());
         }
+        if self.photos.is_some() && self.batch < 2 {
+            return Err(Misuse("--batch 1 leaves no room for photos beside the generator's own images".to_owned()).into());
+        }
+        let photos = self.photos.as_ref().map(|path| {
+            let data = DataSettings { path: path.clone(), labels: false, mirror: self.mirror, subset: None };
+            TrainingSet::open(&data, self.seed)
+        });
+        let photos = photos.transpose()?;
         let plan = EncoderPlan {
             network: self.network,
             out: self.out,
@@ -78,16 +100,20 @@ impl TrainArgs {
             batch_size: self.batch,
             learning_rate: self.lrate,
             seed: self.seed,
+            eyes: self.eyes.plan()?,
             precision: if self.half { Precision::Half } else { Precision::Single },
         };
         let mut sink = self.output.sink();
-        let outcome = encoder::run(&plan, &stop_at_ctrl_c(&mut sink), &mut sink)?;
+        let stop = stop_at_ctrl_c(&mut sink);
+        let photos = photos.as_ref().map(|set| set as &dyn Source);
+        let outcome = encoder::run(&plan, photos, (&stop, &mut sink))?;
         let how = if outcome.interrupted { ", stopped early" } else { "" };
         let line = format!(
-            "{}: {} images{how}; leaves {:.1} % of the distance from the average w",
+            "{}: {} images{how}; leaves {:.1} % of the distance from the average image, {:.1} % from the average w",
             outcome.file.display(),
             outcome.images,
-            100.0 * outcome.unexplained
+            100.0 * outcome.left.unlike,
+            100.0 * outcome.left.unexplained
         );
         self.output.print(&outcome, [line])
     }

@@ -4,7 +4,7 @@ mod going_on;
 mod measuring;
 mod options;
 mod reporting;
-mod set;
+pub(super) mod set;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
+use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::Noise;
 
 use crate::chart::{Chart, Line, Scale};
@@ -157,12 +158,12 @@ impl Record {
         (found, bench): (&Found, &Bench),
     ) -> Result<(Record, RgbImage)> {
         let config = bench.generator.config();
-        let begin = bench.start(target)?.broadcast(config.num_ws())?;
+        let begin = bench.start(target, &identity.settings, &mut RandomState::new(identity.settings.seed))?;
         let noise = match identity.settings.noise {
             NoiseKept::No => Noise::Const,
             NoiseKept::Yes => given(&found.noise),
         };
-        let (start, _image) = bench.judge(target, &begin, &Noise::Const)?;
+        let (start, _image) = bench.judge(target, &begin.w_plus(config)?, &Noise::Const)?;
         let (reached, image) = bench.judge(target, &found.ws, &noise)?;
         let record = Record {
             version: version(),

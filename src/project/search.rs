@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use image::RgbImage;
 use toonify_networks::encoder::Encoder;
 use toonify_networks::grad::Dual;
-use toonify_networks::latent::{W, WPlus};
+use toonify_networks::latent::WPlus;
 use toonify_networks::perceptual::{Perception, distances};
 use toonify_networks::projection::{Projection, Schedule, Start, WStatistics};
 use toonify_networks::random::RandomState;
@@ -19,7 +19,7 @@ use crate::pixels::{self, Rounding};
 use crate::project::film::{FilmKind, Frames};
 use crate::project::record::mse;
 use crate::project::target::Target;
-use crate::project::{Likeness, Persons, Settings};
+use crate::project::{Likeness, NoiseKept, Persons, Settings};
 
 /// What all searches of one run need.
 pub struct Bench {
@@ -38,14 +38,19 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Where the search for a target begins: at the encoder's answer, or at the average; one `w`.
+    /// Where the search for a target begins: at the encoder's answer, or at the average. The noise is searched for as well,
+    /// as the published projector does, unless the start is near already and the noise would be dropped afterwards.
     ///
     /// # Errors
     /// When the encoder does not fit the target.
-    pub(super) fn start(&self, target: &Target) -> Result<W> {
-        Ok(match &self.encoder {
-            Some(encoder) => encoder.encode(&target.tensor.affine(1.0 / 127.5, -1.0)?)?,
-            None => W::new(self.statistics.w_avg.unsqueeze(0)?, self.generator.config().w_dim)?,
+    pub(super) fn start(&self, target: &Target, settings: &Settings, rng: &mut RandomState) -> Result<Start> {
+        let average = |rng| Start::at_average(self.generator.config(), &self.statistics, (1, settings.space), rng);
+        let Some(encoder) = &self.encoder else { return Ok(average(rng)?) };
+        let offsets = encoder.offsets(&target.tensor.affine(1.0 / 127.5, -1.0)?)?;
+        let answer = Start::at_answer(encoder, &offsets, settings.space)?;
+        Ok(match settings.noise {
+            NoiseKept::No => answer,
+            NoiseKept::Yes => Start { noise: average(rng)?.noise, ..answer },
         })
     }
 
@@ -173,12 +178,8 @@ fn prepare<'a>(
     targets: &[Target],
     rngs: &mut [RandomState],
 ) -> Result<Projection<'a>> {
-    let config = bench.generator.config();
     let tensors: Vec<&Tensor> = targets.iter().map(|target| &target.tensor).collect();
-    let starts = rngs.iter_mut().zip(targets).map(|(rng, target)| {
-        let w = bench.start(target)?;
-        Ok(Start::at(config, &w, settings.space, rng)?)
-    });
+    let starts = rngs.iter_mut().zip(targets).map(|(rng, target)| bench.start(target, settings, rng));
     let start = Start::stack(&starts.collect::<Result<Vec<_>>>()?)?;
     let schedule = match bench.encoder {
         Some(_) => Schedule::refining(settings.num_steps),

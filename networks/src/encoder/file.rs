@@ -43,6 +43,8 @@ pub struct EncoderHistory {
     pub seed: u32,
     /// Share of the squared distance from the average `w` that it cannot explain, for images that it has not seen.
     pub unexplained: f64,
+    /// Share of the distance from the average image that is left between such an image and that of the encoder's answer.
+    pub unlike: f64,
 }
 
 impl EncoderFile {

@@ -53,11 +53,18 @@ impl Perception for Combined {
     }
 }
 
-/// Squared distances of two batches of images, one number an image.
+/// Squared distances of two batches of images, `[N]`; gradients flow into both.
 ///
 /// # Errors
 /// When the batches differ in shape, or as [`Perception::features`].
+pub fn distance(perception: &dyn Perception, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    squared_distance(&perception.features(a)?, &perception.features(b)?)
+}
+
+/// [`distance`] as numbers.
+///
+/// # Errors
+/// As [`distance`].
 pub fn distances(perception: &dyn Perception, a: &Tensor, b: &Tensor) -> Result<Vec<f64>> {
-    let distances = squared_distance(&perception.features(a)?, &perception.features(b)?)?;
-    Ok(distances.to_dtype(candle_core::DType::F64)?.to_vec1()?)
+    Ok(distance(perception, a, b)?.to_dtype(candle_core::DType::F64)?.to_vec1()?)
 }

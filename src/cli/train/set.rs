@@ -21,10 +21,10 @@ pub(super) fn look_at(options: &Options) -> Result<DataFacts> {
 }
 
 /// An open training set.
-pub(super) struct TrainingSet(Reader);
+pub(in crate::cli) struct TrainingSet(Reader);
 
 impl TrainingSet {
-    pub(super) fn open(data: &DataSettings, seed: u32) -> Result<TrainingSet> {
+    pub(in crate::cli) fn open(data: &DataSettings, seed: u32) -> Result<TrainingSet> {
         let selection = Selection {
             labels: if data.labels { Labels::Read } else { Labels::Ignored },
             max_size: data.subset,
