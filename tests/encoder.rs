@@ -34,9 +34,7 @@ fn an_encoder_learns_and_its_answer_is_a_better_start_than_the_average() {
     let trained = train(&encoder, "1.6", &[]);
     assert_eq!((trained["images"].as_u64(), trained["interrupted"].as_bool()), (Some(1600), Some(false)));
     // An encoder that has learnt nothing leaves 1.
-    for (left, most) in [("unexplained", 0.99), ("unlike", 0.9)] {
-        assert!(trained[left].as_f64().is_some_and(|left| left < most), "{trained}");
-    }
+    assert!(trained["unlike"].as_f64().is_some_and(|left| left < 0.6), "{trained}");
 
     let network = network();
     let faces = root.path().join("faces");

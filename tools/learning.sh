@@ -11,7 +11,7 @@ portraits=$1 characters=$2 out=$3
 toonify=${TOONIFY:-toonify}
 kimg=${KIMG:-400} tune_kimg=${TUNE_KIMG:-60} snap=${SNAP:-5}
 # What the distance is divided by, at least: from random weights to portraits, and from portraits to characters.
-portraits_factor=${PORTRAITS_FACTOR:-4} characters_factor=${CHARACTERS_FACTOR:-1.5}
+portraits_factor=${PORTRAITS_FACTOR:-2} characters_factor=${CHARACTERS_FACTOR:-1.5}
 mkdir -p "$out"
 
 make_set() { # NAME SOURCE
