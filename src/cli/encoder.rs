@@ -86,7 +86,9 @@ impl TrainArgs {
             return Err(Misuse("--kimg, --batch and --lrate are above 0, --lrate at most 1".to_owned()).into());
         }
         if self.photos.is_some() && self.batch < 2 {
-            return Err(Misuse("--batch 1 leaves no room for photos beside the generator's own images".to_owned()).into());
+            return Err(
+                Misuse("--batch 1 leaves no room for photos beside the generator's own images".to_owned()).into()
+            );
         }
         let photos = self.photos.as_ref().map(|path| {
             let data = DataSettings { path: path.clone(), labels: false, mirror: self.mirror, subset: None };

@@ -114,7 +114,7 @@ enum SpaceArg {
 }
 
 /// Steps of a search, as published.
-const NUM_STEPS: usize = 1000;
+pub(crate) const NUM_STEPS: usize = 1000;
 /// Steps of a search that starts from an encoder's answer.
 const REFINING_STEPS: usize = 100;
 

@@ -39,7 +39,7 @@ pub struct ComparePlan {
     pub framing: Framing,
     /// The teacher.
     pub teacher: StylePlan,
-    /// The teacher with another seed.
+    /// The teacher by another search.
     pub again: StylePlan,
     /// What makes pictures alike beside their pixels, if anything.
     pub eyes: Option<EyesPlan>,
@@ -62,7 +62,7 @@ pub struct Compared {
     pub perception: Option<String>,
     /// From the student to the teacher.
     pub student: Spread,
-    /// From the teacher to itself with another seed.
+    /// From the teacher to itself by another search.
     pub again: Spread,
     /// From the photo to the teacher: what there is to learn.
     pub photo: Spread,
@@ -160,7 +160,7 @@ fn sheet_of(rows: &[Row], distances: &[Distance], side_px: u32) -> Result<Dynami
     let sheet = Sheet {
         title: String::new(),
         columns: (1..=rows.len()).map(|number| number.to_string()).collect(),
-        rows: ["photo", "teacher", "teacher, other seed", "student"].map(str::to_owned).to_vec(),
+        rows: ["photo", "teacher", "teacher, searched again", "student"].map(str::to_owned).to_vec(),
         cells: cells.collect(),
         cell_px: side_px.clamp(128, Sheet::CELL_PX),
     };
