@@ -6,6 +6,9 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::ops::real::{Real, elements};
 
+/// Rows of windows that make a task.
+const ROWS: usize = 32;
+
 /// The windows over which maxima are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
@@ -66,9 +69,22 @@ impl MaxPool {
         best
     }
 
+    /// Whether each pixel belongs to exactly one window, of 2x2.
+    fn halves(&self, (h, w): (usize, usize)) -> bool {
+        self.kernel == 2 && self.stride == 2 && h % 2 == 0 && w % 2 == 0
+    }
+
     fn forward<T: Real>(&self, x: &[T], (h, w): (usize, usize)) -> Vec<T> {
         let (oh, ow) = (self.len(h), self.len(w));
         let mut y = vec![T::zero(); x.len() / (h * w) * oh * ow];
+        if self.halves((h, w)) {
+            y.par_chunks_mut(ow).zip(x.par_chunks(2 * w)).with_min_len(ROWS).for_each(|(y, rows)| {
+                for (value, window) in y.iter_mut().zip(windows(rows)) {
+                    *value = window.into_iter().reduce(larger).expect("four pixels");
+                }
+            });
+            return y;
+        }
         y.par_chunks_mut(oh * ow).zip(x.par_chunks(h * w)).for_each(|(y, plane)| {
             for (i, value) in y.iter_mut().enumerate() {
                 *value = plane[self.winner(plane, (h, w), (i / ow, i % ow))];
@@ -81,6 +97,11 @@ impl MaxPool {
     fn backward<T: Real>(&self, x: &[T], gradient: &[T], (h, w): (usize, usize)) -> Vec<T> {
         let (oh, ow) = (self.len(h), self.len(w));
         let mut out = vec![T::zero(); x.len()];
+        if self.halves((h, w)) {
+            let rows = out.par_chunks_mut(2 * w).zip(x.par_chunks(2 * w)).zip(gradient.par_chunks(ow));
+            rows.with_min_len(ROWS).for_each(|((out, rows), gradient)| give(out, rows, gradient));
+            return out;
+        }
         let planes = out.par_chunks_mut(h * w).zip(x.par_chunks(h * w)).zip(gradient.par_chunks(oh * ow));
         planes.for_each(|((out, plane), gradient)| {
             for (i, &value) in gradient.iter().enumerate() {
@@ -89,6 +110,34 @@ impl MaxPool {
             }
         });
         out
+    }
+}
+
+/// The windows of two rows, each in reading order.
+fn windows<T: Real>(rows: &[T]) -> impl Iterator<Item = [T; 4]> {
+    let (above, below) = rows.split_at(rows.len() / 2);
+    above.chunks_exact(2).zip(below.chunks_exact(2)).map(|(above, below)| [above[0], above[1], below[0], below[1]])
+}
+
+/// The first number, unless the second one is larger.
+fn larger<T: Real>(first: T, second: T) -> T {
+    if second > first { second } else { first }
+}
+
+/// Gives the gradient of each window of two rows to the pixel that was the maximum; all is written, without branches.
+fn give<T: Real>(out: &mut [T], rows: &[T], gradient: &[T]) {
+    let (above, below) = out.split_at_mut(rows.len() / 2);
+    let pixels = above.chunks_exact_mut(2).zip(below.chunks_exact_mut(2));
+    for ((window, &gradient), (above, below)) in windows(rows).zip(gradient).zip(pixels) {
+        let [a, b, c, d] = window;
+        let is_b = b > a;
+        let is_c = c > larger(a, b);
+        let is_d = d > larger(larger(a, b), c);
+        let given = |wins: bool| if wins { gradient } else { T::zero() };
+        above[0] = given(!is_b & !is_c & !is_d);
+        above[1] = given(is_b & !is_c & !is_d);
+        below[0] = given(is_c & !is_d);
+        below[1] = given(is_d);
     }
 }
 
@@ -163,20 +212,29 @@ mod tests {
         assert_eq!(pooled(pool(2, 2, Edge::Drop)), [6.0, 8.0, 16.0, 18.0]);
         assert_eq!(pooled(pool(2, 2, Edge::Cut)), [6.0, 8.0, 9.0, 16.0, 18.0, 19.0, 21.0, 23.0, 24.0]);
         assert_eq!(pooled(pool(3, 2, Edge::Cut)), [12.0, 14.0, 22.0, 24.0]);
+        let even = x.narrow(2, 0, 4).unwrap().narrow(3, 1, 4).unwrap();
+        let halved = max_pool2d(&even, &pool(2, 2, Edge::Drop)).unwrap();
+        assert_eq!(halved.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [7.0, 9.0, 17.0, 19.0]);
         assert_eq!(pooled(pool(1, 3, Edge::Cut)), [0.0, 3.0, 15.0, 18.0], "no window begins outside");
     }
 
     #[test]
     fn gradients_are_those_of_finite_differences() {
         const STEP: f64 = 1e-6;
-        for pool in [pool(2, 2, Edge::Drop), pool(3, 2, Edge::Cut), pool(3, 1, Edge::Drop)] {
-            let drawn = RandomState::new(4).gauss_vec(2 * 2 * 6 * 7);
+        let shapes = [
+            (pool(2, 2, Edge::Drop), 7),
+            (pool(2, 2, Edge::Drop), 8),
+            (pool(3, 2, Edge::Cut), 7),
+            (pool(3, 1, Edge::Drop), 7),
+        ];
+        for (pool, width) in shapes {
+            let drawn = RandomState::new(4).gauss_vec(2 * 2 * 6 * width);
             let weigh = Tensor::from_vec(RandomState::new(5).gauss_vec(1000), 1000, &Device::Cpu).unwrap();
             let loss = |x: &Tensor| {
                 let y = max_pool2d(x, &pool).unwrap().flatten_all().unwrap();
                 (&y * weigh.narrow(0, 0, y.elem_count()).unwrap()).unwrap().sum_all().unwrap()
             };
-            let at = |numbers: Vec<f64>| Tensor::from_vec(numbers, (2, 2, 6, 7), &Device::Cpu).unwrap();
+            let at = |numbers: Vec<f64>| Tensor::from_vec(numbers, (2, 2, 6, width), &Device::Cpu).unwrap();
             let x = Var::from_tensor(&at(drawn.clone())).unwrap();
             let gradients = loss(x.as_tensor()).backward().unwrap();
             let found = gradients.get(x.as_tensor()).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
