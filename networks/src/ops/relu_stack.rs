@@ -170,8 +170,18 @@ fn convolved(
         Edge::Bare => (Maps::new(crate::ops::blocked::maps::Sizes::of(images, weights.outputs, (h, w))), (0, 0)),
     };
     let tiles = (h / TILE, w / TILE);
-    Winograd::<Same> { scheme: PhantomData, source: x.view(), scales: None, weights, taps, tiles, corner, finish }
-        .compute(&mut y);
+    Winograd::<Same> {
+        scheme: PhantomData,
+        source: x.view(),
+        scales: None,
+        weights,
+        taps,
+        tiles,
+        corner,
+        finish,
+        demodulation: None,
+    }
+    .compute(&mut y);
     y
 }
 

@@ -6,6 +6,7 @@
 mod blur;
 pub(crate) mod channelwise;
 pub(crate) mod colours;
+pub(crate) mod demodulation;
 pub(crate) mod direct;
 pub(crate) mod ending;
 pub(crate) mod filtered;

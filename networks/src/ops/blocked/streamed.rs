@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::LANES;
+use super::demodulation::{Demodulation, Energies};
 use super::maps::{Maps, Sizes};
 use super::memory::Pointer;
 use super::product::{Sum, Target, product};
@@ -33,6 +34,8 @@ pub(in crate::ops::blocked) struct Streamed<'a> {
     /// Order in which the taps of a block are arranged.
     pub taps: &'a [usize],
     pub runs: &'a [Run<'a>],
+    /// Factors to be found out on the way, for which all taps are needed.
+    pub demodulation: Option<Demodulation<'a>>,
 }
 
 impl Streamed<'_> {
@@ -67,9 +70,11 @@ impl Kernel for Blocks<'_> {
         let (weights, taps) = (&self.all.weights, self.all.taps);
         let mut arranged = Arranged([0.0; MOST_BLOCKS * MOST_TAPS * BLOCK]);
         let weights_step = taps.len() * BLOCK;
+        let mut energies = Energies::new(self.all.demodulation, self.blocks.clone());
         for input in 0..weights.input_blocks() {
             for (output, to) in self.blocks.clone().zip(arranged.0.chunks_exact_mut(weights_step)) {
                 weights.block::<V>((output, input), taps, to);
+                energies.add::<V>((output, input), to);
             }
             for (run, image) in self.all.runs.iter().flat_map(|run| (0..self.sizes.images).map(move |n| (run, n))) {
                 let from = run.source.sizes;
@@ -93,6 +98,8 @@ impl Kernel for Blocks<'_> {
                 }
             }
         }
+        // SAFETY: these output blocks belong to this task.
+        unsafe { energies.write_factors() };
     }
 }
 

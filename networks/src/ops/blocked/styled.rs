@@ -3,13 +3,12 @@
 //!
 //! All maps have a border of one zero pixel. The weight is read where it lies, and nothing is kept between calls.
 
-#![expect(clippy::needless_range_loop, reason = "iterators take closures, which are functions of their own")]
-
 use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
 use super::blur::blur;
+use super::demodulation::Demodulation;
 use super::finish::Finish;
 use super::maps::{Maps, Sizes};
 use super::memory::Pointer;
@@ -30,8 +29,6 @@ const TAPS: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 const MIN_TILES: usize = 4;
 /// The same where the size doubles.
 const MIN_DOUBLING_TILES: usize = 12;
-/// Keeps the demodulation factor finite; the value of the published networks.
-const EPSILON: f32 = crate::ops::modulated_conv::EPSILON as f32;
 
 /// The parameters of a layer, for some images.
 pub(crate) struct Layer<'a> {
@@ -82,14 +79,14 @@ impl Layer<'_> {
     pub fn convolve(&self, x: &Maps) -> Maps {
         let (images, size) = (x.sizes.images, inner(x.sizes));
         let operations = 2 * (images * size.0 * size.1 * 9 * self.inputs * self.outputs) as u64;
-        let factors = timed("demodulation", 0, || self.factors(images));
-        let finish = Finish { factors: Some(&factors), ..self.finish };
+        let (squares, mut factors) = (self.squares(), self.no_factors(images));
+        let demodulation = Some(self.demodulation(&squares, &mut factors));
         let mut y = framed(bordered(images, self.outputs, size));
         let tiles = (size.0 / TILE, size.1 / TILE);
         let whole = size.0 % TILE == 0 && size.1 % TILE == 0;
         if Method::chosen() == Method::Winograd && whole && images * tiles.0 * tiles.1 >= MIN_TILES {
             let corner = (BORDER, BORDER);
-            let (scales, finish) = (Some(self.styles), Some(finish));
+            let (scales, finish) = (Some(self.styles), Some(self.finish));
             let winograd = Winograd::<Same> {
                 scheme: PhantomData,
                 source: x.view(),
@@ -99,20 +96,23 @@ impl Layer<'_> {
                 tiles,
                 corner,
                 finish,
+                demodulation,
             };
             timed("styled convolution by tiles", operations, || winograd.compute(&mut y));
         } else {
-            timed("styled convolution", operations, || self.convolve_directly(x, &mut y));
+            timed("styled convolution", operations, || self.convolve_directly(x, demodulation, &mut y));
+            let finish = Finish { factors: Some(&factors), ..self.finish };
             timed("finish", 0, || finish_in_place(&finish, &mut y));
         }
         y
     }
 
-    fn convolve_directly(&self, x: &Maps, y: &mut Maps) {
+    fn convolve_directly(&self, x: &Maps, demodulation: Option<Demodulation<'_>>, y: &mut Maps) {
         let sees: Vec<(usize, usize)> = TAPS.iter().map(|tap| (tap / 3, tap % 3)).collect();
         let scaled = self.scaled(x);
         let runs = rows(&scaled, (0, &sees), inner(y.sizes), (y.sizes, (BORDER, BORDER), 1));
-        Streamed { weights: self.weights(), taps: &TAPS, runs: &runs }.write((y.sizes, Pointer::new(y.memory.first())));
+        let to = (y.sizes, Pointer::new(y.memory.first()));
+        Streamed { weights: self.weights(), taps: &TAPS, runs: &runs, demodulation }.write(to);
     }
 
     /// Doubles the size: a transposed convolution in steps of 2, then the filter, four taps along each axis, the last
@@ -120,25 +120,26 @@ impl Layer<'_> {
     pub fn grow(&self, x: &Maps, filter: [[f32; 4]; 2]) -> Maps {
         let (images, size) = (x.sizes.images, inner(x.sizes));
         let operations = 2 * (images * size.0 * size.1 * 9 * self.inputs * self.outputs) as u64;
-        let factors = timed("demodulation", 0, || self.factors(images));
-        let finish = Finish { factors: Some(&factors), ..self.finish };
+        let (squares, mut factors) = (self.squares(), self.no_factors(images));
+        let demodulation = Some(self.demodulation(&squares, &mut factors));
         let mut sharp = framed(bordered(images, self.outputs, (2 * size.0 + 1, 2 * size.1 + 1)));
-        timed("styled transposed convolution", operations, || self.transposed(x, &mut sharp));
+        timed("styled transposed convolution", operations, || self.transposed(x, demodulation, &mut sharp));
+        let finish = Finish { factors: Some(&factors), ..self.finish };
         let mut y = framed(bordered(images, self.outputs, (2 * size.0, 2 * size.1)));
         timed("filter and finish", 0, || blur(&sharp, filter, &finish, &mut y));
         y
     }
 
-    fn transposed(&self, x: &Maps, y: &mut Maps) {
+    fn transposed(&self, x: &Maps, demodulation: Option<Demodulation<'_>>, y: &mut Maps) {
         let size = inner(x.sizes);
         let whole = size.0.is_multiple_of(TILE) && size.1.is_multiple_of(TILE);
+        let to = (y.sizes, Pointer::new(y.memory.first()));
         if Method::chosen() == Method::Winograd
             && whole
             && x.sizes.images * size.0 * size.1 >= MIN_DOUBLING_TILES * TILE * TILE
         {
             let (scales, weights, corner) = (Some(self.styles), self.weights(), (BORDER, BORDER));
-            let to = (y.sizes, Pointer::new(y.memory.first()));
-            return Doubled { source: x.view(), scales, weights, size, corner }.write(to);
+            return Doubled { source: x.view(), scales, weights, size, corner, demodulation }.write(to);
         }
         // Even results see tap 0 on their pixel and tap 2 on the one before, odd ones tap 1.
         let axis = |odd: usize| if odd == 1 { vec![(1, BORDER)] } else { vec![(0, BORDER), (2, BORDER - 1)] };
@@ -150,7 +151,23 @@ impl Layer<'_> {
             runs.extend(rows(&scaled, (taps.len(), &sees), grid, (y.sizes, first, 2)));
             taps.extend(phase);
         }
-        Streamed { weights: self.weights(), taps: &taps, runs: &runs }.write((y.sizes, Pointer::new(y.memory.first())));
+        Streamed { weights: self.weights(), taps: &taps, runs: &runs, demodulation }.write(to);
+    }
+
+    /// Squares of the styles.
+    fn squares(&self) -> Vec<f32> {
+        self.styles.iter().map(|style| style * style).collect()
+    }
+
+    /// Room for a factor of each image and output channel, blocks filled up.
+    fn no_factors(&self, images: usize) -> Vec<f32> {
+        vec![1.0; images * blocks_of(self.outputs) * LANES]
+    }
+
+    /// The demodulation, whose factors the convolution finds out.
+    fn demodulation<'a>(&self, squares: &'a [f32], factors: &mut [f32]) -> Demodulation<'a> {
+        let (inputs, factors) = (blocks_of(self.inputs), Pointer::new(factors.as_mut_ptr()));
+        Demodulation { squares, inputs, images: squares.len() / (inputs * LANES), outputs: self.outputs, factors }
     }
 
     /// The maps times the styles.
@@ -162,55 +179,6 @@ impl Layer<'_> {
             vector::run(Scale { from, style, to });
         });
         scaled
-    }
-
-    /// One over the norm of the modulated weights, `[N, O]`, channels filled up to whole blocks.
-    fn factors(&self, images: usize) -> Vec<f32> {
-        let (row, filled) = (self.inputs * 9, blocks_of(self.outputs) * LANES);
-        let styles = self.styles.chunks_exact(blocks_of(self.inputs) * LANES);
-        let squares: Vec<f32> =
-            styles.flat_map(|styles| styles[..self.inputs].iter().flat_map(|style| [style * style; 9])).collect(); // [N, I, 9]
-        let mut factors = vec![1.0; images * filled];
-        let to = Pointer::new(factors.as_mut_ptr());
-        self.weight.par_chunks_exact(row).with_min_len(4).enumerate().for_each(|(output, kernels)| {
-            for (image, squares) in squares.chunks_exact(row).enumerate() {
-                let energy = vector::run(Energy { kernels, squares });
-                // SAFETY: this task's output channel of an image.
-                unsafe { *to.at(image * filled + output) = 1.0 / (energy + EPSILON).sqrt() };
-            }
-        });
-        factors
-    }
-}
-
-/// Σ kernel² · square
-struct Energy<'a> {
-    kernels: &'a [f32],
-    squares: &'a [f32],
-}
-
-impl Kernel for Energy<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<V: Vector>(self) -> f32 {
-        let whole = self.kernels.len() / (2 * V::LANES) * (2 * V::LANES);
-        let mut sums = [V::splat(0.0); 2];
-        for first in (0..whole).step_by(2 * V::LANES) {
-            for half in 0..2 {
-                // SAFETY: within the whole vectors of both, which are equally long.
-                unsafe {
-                    let kernels = V::load(self.kernels.as_ptr().add(first + half * V::LANES));
-                    let squares = V::load(self.squares.as_ptr().add(first + half * V::LANES));
-                    sums[half] = kernels.mul(kernels).mul_add(squares, sums[half]);
-                }
-            }
-        }
-        let mut lanes = [0.0; LANES];
-        // SAFETY: there is room for any vector.
-        unsafe { sums[0].add(sums[1]).store(lanes.as_mut_ptr()) };
-        let rest = self.kernels[whole..].iter().zip(&self.squares[whole..self.kernels.len()]);
-        lanes.iter().sum::<f32>() + rest.map(|(kernel, square)| kernel * kernel * square).sum::<f32>()
     }
 }
 

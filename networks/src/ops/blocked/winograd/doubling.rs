@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use super::transforms::{Along, load, pixels_to_points, write_turned};
 use super::{Channels, Finish, Scheme, TILE};
 use crate::ops::blocked::LANES;
+use crate::ops::blocked::demodulation::Demodulation;
 use crate::ops::blocked::maps::{Maps, Sizes, View};
 use crate::ops::blocked::memory::Pointer;
 use crate::ops::blocked::streamed::{Run, Streamed};
@@ -166,6 +167,8 @@ pub(crate) struct Doubled<'a> {
     pub size: (usize, usize),
     /// Where the first pixel goes in the result.
     pub corner: (usize, usize),
+    /// Factors to be found out on the way.
+    pub demodulation: Option<Demodulation<'a>>,
 }
 
 /// The order of the taps of the last row, 6 to 8, and of the last column, 2, 5 and 8: those of even results are neighbours.
@@ -184,6 +187,7 @@ impl Doubled<'_> {
             tiles: (h / TILE, w / TILE),
             corner: self.corner,
             finish: None,
+            demodulation: self.demodulation,
         };
         winograd.write(to);
         let (row, column) = (self.strip((h, 0), (1, w + 2)), self.strip((0, w), (h + 2, 1)));
@@ -204,7 +208,7 @@ impl Doubled<'_> {
             run(&column, 1, &[0, 1], h, (place((0, 2 * w)), down)),
             run(&column, 4, &[1], h, (place((1, 2 * w)), down)),
         ];
-        Streamed { weights: self.weights, taps: &EDGE_TAPS, runs: &runs }.write(to);
+        Streamed { weights: self.weights, taps: &EDGE_TAPS, runs: &runs, demodulation: None }.write(to);
     }
 
     /// A few rows or columns of the source, scaled, from pixel `first` on.

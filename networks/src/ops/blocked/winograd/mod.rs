@@ -5,6 +5,7 @@
 //! transformed back. Large images go tile by tile, so that everything but the kernels stays in the level 2 cache; large
 //! kernels go block by block, so that they are read once.
 
+mod by_block;
 pub(crate) mod doubling;
 pub(crate) mod gradient;
 pub(crate) mod shrinking;
@@ -16,6 +17,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::LANES;
+use super::demodulation::{Demodulation, Energies};
 use super::finish::{Channels, Finish};
 use super::maps::{Maps, Patch, Sizes, View};
 use super::memory::{Memory, Pointer};
@@ -118,13 +120,8 @@ const TASK: usize = 160 << 10;
 const SHARED: usize = 3 << 20;
 /// Numbers of transformed kernels up to which they stay in a level 3 cache.
 const KERNELS: usize = 3 << 20;
-/// Input blocks of kernels that a task transforms at a time.
-const DEPTH: usize = 4;
 /// Tiles are taken in multiples of this, which the widest matrix kernel sums at a time.
 const GROUP: usize = 14;
-/// Points of all tiles whose sums a task keeps at a time, for the same reason as [`TASK`].
-const MOST_SUMS: usize = 128 * POINTS;
-
 /// A convolution with 3x3 taps.
 pub(crate) struct Winograd<'a, S> {
     pub scheme: PhantomData<S>,
@@ -140,6 +137,8 @@ pub(crate) struct Winograd<'a, S> {
     /// Where the first tile goes in the result.
     pub corner: (usize, usize),
     pub finish: Option<Finish<'a>>,
+    /// Factors to be found out on the way, also for the finish.
+    pub demodulation: Option<Demodulation<'a>>,
 }
 
 impl<S: Scheme> Winograd<'_, S> {
@@ -153,13 +152,16 @@ impl<S: Scheme> Winograd<'_, S> {
         let count = self.source.sizes.images * self.tiles.0 * self.tiles.1;
         let kernels = POINTS * BLOCK * self.weights.output_blocks() * self.weights.input_blocks();
         let each = tiles_of_a_task::<S>(self.weights.input_blocks());
-        if kernels <= KERNELS && count >= 2 * rayon::current_num_threads() * GROUP {
+        let threads = rayon::current_num_threads();
+        if kernels <= KERNELS && count >= 2 * threads * GROUP {
             let kernels = self.kernels();
-            let fair = count.div_ceil(rayon::current_num_threads()).next_multiple_of(GROUP);
-            let each = each.min(fair);
+            // SAFETY: the factors came with the kernels.
+            let found = self.demodulation.map(|demodulation| unsafe { demodulation.written() });
+            let finish = self.finish.map(|finish| Finish { factors: found.or(finish.factors), ..finish });
+            let each = each.min(count.div_ceil(threads).next_multiple_of(GROUP));
             (0..count.div_ceil(each)).into_par_iter().for_each(|task| {
                 let tiles = task * each..((task + 1) * each).min(count);
-                vector::run(TileByTile { all: self, kernels: &kernels, tiles, to });
+                vector::run(TileByTile { all: self, kernels: &kernels, finish, tiles, to });
             });
             return;
         }
@@ -176,47 +178,33 @@ impl<S: Scheme> Winograd<'_, S> {
     }
 
     /// All kernels, `[output block, point, input block, 16 inputs, 16 outputs]`, points [`kernel_step`](Self::kernel_step)
-    /// numbers apart.
+    /// numbers apart; also finds out the factors.
     fn kernels(&self) -> Memory {
-        let (outputs, inputs) = (self.weights.output_blocks(), self.weights.input_blocks());
+        let outputs = self.weights.output_blocks();
         let mut memory = Memory::take(outputs * POINTS * self.kernel_step());
         let to = Pointer::new(memory.first());
-        (0..outputs * inputs).into_par_iter().for_each(|task| {
-            let (output, input) = (task / inputs, task % inputs);
-            // SAFETY: this task's block at each point.
-            let to = unsafe { to.at(output * POINTS * self.kernel_step() + input * BLOCK) };
-            vector::run(Kernels { all: self, block: (output, input), to, point_step: self.kernel_step() });
-        });
+        (0..outputs).into_par_iter().for_each(|block| vector::run(Kernels { all: self, block, to }));
         memory
     }
 
-    fn block_by_block(&self, tiles: Range<usize>, to: (Sizes, Pointer)) {
-        let inputs = self.weights.input_blocks();
-        let block_step = tiles.len() * LANES;
-        let point_step = inputs * block_step + LANES; // the odd line keeps points apart in the cache
-        let mut points = Memory::take(S::POINTS * point_step);
-        let shared = Pointer::new(points.first());
-        let segments = tiles.len().div_ceil(GROUP);
-        (0..inputs * segments).into_par_iter().for_each(|task| {
-            let (block, first) = (task / segments, task % segments * GROUP);
-            let some = tiles.start + first..tiles.end.min(tiles.start + first + GROUP);
-            // SAFETY: this task's block and tiles at each point.
-            let to = unsafe { shared.at(block * block_step + first * LANES) };
-            vector::run(Patches { all: self, block, tiles: some, to, point_step });
-        });
-        let outputs = self.weights.output_blocks();
-        let threads = rayon::current_num_threads();
-        let blocks = if outputs >= 4 * threads { 2 } else { 1 };
-        let tasks = outputs.div_ceil(blocks);
-        let parts = (2 * threads).div_ceil(tasks).max(tiles.len().div_ceil(MOST_SUMS / S::POINTS)).min(segments);
-        let points = Points { numbers: &points, block_step, point_step };
-        (0..tasks * parts).into_par_iter().for_each(|task| {
-            let (first_block, part) = (task / parts * blocks, task % parts);
-            let bound = |part: usize| tiles.start + (tiles.len() * part / parts);
-            let some = bound(part)..bound(part + 1);
-            let blocks = first_block..(first_block + blocks).min(outputs);
-            vector::run(BlockByBlock { all: self, points, chunk: tiles.start, blocks, tiles: some, to });
-        });
+    /// Transforms one block of kernels, (output, input).
+    ///
+    /// # Safety
+    /// `to` has room for a block at each point.
+    #[inline(always)]
+    unsafe fn transform<V: Vector>(
+        &self,
+        block: (usize, usize),
+        energies: &mut Energies<'_>,
+        (to, point_step): (*mut f32, usize),
+    ) {
+        let mut taps = Aligned([0.0; 9 * BLOCK]);
+        self.weights.block::<V>(block, &self.taps, &mut taps.0);
+        energies.add::<V>(block, &taps.0);
+        for lane in (0..BLOCK).step_by(V::LANES) {
+            // SAFETY: one vector of each tap and of each point, for which the caller vouches.
+            unsafe { S::kernel::<V>((taps.0.as_ptr().add(lane), BLOCK), (to.add(lane), point_step)) };
+        }
     }
 
     /// Image, row and column of a tile.
@@ -251,7 +239,7 @@ impl<S: Scheme> Winograd<'_, S> {
     #[inline(always)]
     unsafe fn leave<V: Vector>(
         &self,
-        block: usize,
+        (block, finish): (usize, Option<&Finish<'_>>),
         tiles: Range<usize>,
         (sums, point_step): (*const f32, usize),
         (sizes, to): (Sizes, Pointer),
@@ -270,7 +258,7 @@ impl<S: Scheme> Winograd<'_, S> {
                 // SAFETY: the caller's promise, and room for a tile in the copy.
                 unsafe {
                     let (sums, to) = ((sums.add(i * LANES + lane), point_step), (target.0.add(lane), target.1));
-                    match &self.finish {
+                    match finish {
                         None => S::leave::<V>(sums, None, (image, row, column), to),
                         Some(finish) => {
                             let channels = finish.channels::<V>((image, block, sizes.blocks), lane);
@@ -309,13 +297,11 @@ fn tiles_of_a_task<S: Scheme>(inputs: usize) -> usize {
     (TASK / (S::POINTS * LANES * (inputs + 2)) / GROUP * GROUP).max(GROUP)
 }
 
-/// Transforms one block of kernels.
+/// Transforms all kernels of an output block.
 struct Kernels<'a, S> {
     all: &'a Winograd<'a, S>,
-    /// Output and input block.
-    block: (usize, usize),
-    to: *mut f32,
-    point_step: usize,
+    block: usize,
+    to: Pointer,
 }
 
 impl<S: Scheme> Kernel for Kernels<'_, S> {
@@ -323,12 +309,17 @@ impl<S: Scheme> Kernel for Kernels<'_, S> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let mut taps = Aligned([0.0; 9 * BLOCK]);
-        self.all.weights.block::<V>(self.block, &self.all.taps, &mut taps.0);
-        for lane in (0..BLOCK).step_by(V::LANES) {
-            // SAFETY: one vector of each tap and of each point, for which whoever made this vouches.
-            unsafe { S::kernel::<V>((taps.0.as_ptr().add(lane), BLOCK), (self.to.add(lane), self.point_step)) };
+        let (all, step) = (self.all, self.all.kernel_step());
+        let mut energies = Energies::new(all.demodulation, self.block..self.block + 1);
+        for input in 0..all.weights.input_blocks() {
+            // SAFETY: this task's output block at each point.
+            unsafe {
+                let to = self.to.at(self.block * POINTS * step + input * BLOCK);
+                all.transform::<V>((self.block, input), &mut energies, (to, step));
+            }
         }
+        // SAFETY: this task's output block.
+        unsafe { energies.write_factors() };
     }
 }
 
@@ -339,6 +330,7 @@ struct Aligned([f32; 9 * BLOCK]);
 struct TileByTile<'a, S> {
     all: &'a Winograd<'a, S>,
     kernels: &'a Memory,
+    finish: Option<Finish<'a>>,
     tiles: Range<usize>,
     to: (Sizes, Pointer),
 }
@@ -379,94 +371,8 @@ impl<S: Scheme> Kernel for TileByTile<'_, S> {
             for block in 0..blocks {
                 let sums = (sums.wrapping_add(block * block_step).cast_const(), out_step);
                 // SAFETY: these tiles belong to this task.
-                unsafe { all.leave::<V>(first + block, self.tiles.clone(), sums, self.to) };
+                unsafe { all.leave::<V>((first + block, self.finish.as_ref()), self.tiles.clone(), sums, self.to) };
             }
-        }
-    }
-}
-
-/// Transforms some patches of one block.
-struct Patches<'a, S> {
-    all: &'a Winograd<'a, S>,
-    block: usize,
-    tiles: Range<usize>,
-    to: *mut f32,
-    point_step: usize,
-}
-
-impl<S: Scheme> Kernel for Patches<'_, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        // SAFETY: whoever made this vouches for the room.
-        unsafe { self.all.enter::<V>(self.block, self.tiles, (self.to, self.point_step)) };
-    }
-}
-
-/// Transformed patches of a chunk of tiles, `[point, block, tile, 16]`.
-#[derive(Clone, Copy)]
-struct Points<'a> {
-    numbers: &'a [f32],
-    block_step: usize,
-    point_step: usize,
-}
-
-/// Some tiles of one or two output blocks: kernels are transformed a few input blocks at a time and used at once.
-struct BlockByBlock<'a, S> {
-    all: &'a Winograd<'a, S>,
-    points: Points<'a>,
-    /// First tile of the chunk.
-    chunk: usize,
-    blocks: Range<usize>,
-    tiles: Range<usize>,
-    to: (Sizes, Pointer),
-}
-
-impl<S: Scheme> Kernel for BlockByBlock<'_, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        let (all, inputs, count) = (self.all, self.all.weights.input_blocks(), self.tiles.len());
-        let block_step = count * LANES;
-        let (in_step, out_step) = (DEPTH * BLOCK + LANES, self.blocks.len() * block_step + LANES);
-        let kernels_step = POINTS * in_step + LANES;
-        let mut kernels = Memory::take(self.blocks.len() * kernels_step);
-        let mut sums = Memory::take(S::POINTS * out_step);
-        let (kernels, sums) = (kernels.first(), sums.first());
-        for first in (0..inputs).step_by(DEPTH) {
-            let depth = DEPTH.min(inputs - first);
-            for (i, output) in self.blocks.clone().enumerate() {
-                for input in 0..depth {
-                    let to = kernels.wrapping_add(i * kernels_step + input * BLOCK);
-                    Kernels { all, block: (output, first + input), to, point_step: in_step }.run::<V>();
-                }
-            }
-            for point in 0..S::POINTS {
-                let offset = point * self.points.point_step
-                    + first * self.points.block_step
-                    + (self.tiles.start - self.chunk) * LANES;
-                // SAFETY: these input blocks at this point, of kernels, patches and sums.
-                unsafe {
-                    let sum = Sum {
-                        weights: kernels.add(S::kernel_point(point) * in_step),
-                        weights_step: kernels_step,
-                        pixels: self.points.numbers[offset..].as_ptr(),
-                        block_step: self.points.block_step,
-                        blocks: depth,
-                        taps: &[0],
-                    };
-                    let to =
-                        Target { first: sums.add(point * out_step), position_step: LANES, block_step, adds: first > 0 };
-                    product::<V, 1>(sum, count, self.blocks.len(), to);
-                }
-            }
-        }
-        for (i, block) in self.blocks.enumerate() {
-            let sums = (sums.wrapping_add(i * block_step).cast_const(), out_step);
-            // SAFETY: these tiles and blocks belong to this task.
-            unsafe { all.leave::<V>(block, self.tiles.clone(), sums, self.to) };
         }
     }
 }

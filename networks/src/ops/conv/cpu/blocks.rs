@@ -88,7 +88,14 @@ pub(in crate::ops) fn adjoint(geometry: &Geometry, output: Blocks<'_>, kernel: K
         Form::Same => by_tiles::<Same>((output, (-1, -1)), (weights, std::array::from_fn(|tap| 8 - tap)), to),
         Form::Half if rows % TILE == 0 && columns % TILE == 0 && geometry.image == (2 * rows + 1, 2 * columns + 1) => {
             let source = output.maps.seen_from((-1, -1));
-            let doubled = Doubled { source, scales: output.scales, weights, size: (rows, columns), corner: (0, 0) };
+            let doubled = Doubled {
+                source,
+                scales: output.scales,
+                weights,
+                size: (rows, columns),
+                corner: (0, 0),
+                demodulation: None,
+            };
             // SAFETY: every pixel of the result is written.
             unsafe { Maps::written(to, |first| doubled.write((to, first))) }
         }
@@ -111,6 +118,7 @@ fn by_tiles<S: Scheme>(
         tiles: tiles((to.rows, to.columns), S::SIDE),
         corner: (0, 0),
         finish: None,
+        demodulation: None,
     };
     // SAFETY: tiles cover every pixel of the result.
     unsafe { Maps::written(to, |first| winograd.write((to, first))) }

@@ -200,6 +200,7 @@ impl Plan<'_> {
                 tiles,
                 corner,
                 finish: None,
+                demodulation: None,
             };
             winograd.compute(&mut result);
             // SAFETY: room for all images.
@@ -229,7 +230,7 @@ impl Plan<'_> {
             } else {
                 let (weights, size, corner) = (self.weights, self.source.1, (0, 0));
                 let to = (result.sizes, Pointer::new(result.memory.first()));
-                Doubled { source: source.view(), scales: None, weights, size, corner }.write(to);
+                Doubled { source: source.view(), scales: None, weights, size, corner, demodulation: None }.write(to);
             }
             // SAFETY: room for all images.
             unsafe { to_planes(&result, self.target_planes(chunk), to) };
