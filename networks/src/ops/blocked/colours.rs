@@ -15,6 +15,8 @@ use crate::ops::vector::{self, Kernel, Vector};
 const AT_ONCE: usize = 3;
 /// Pixels that are summed at a time.
 const PIXELS: usize = 4;
+/// Pixels that are asked for before they are needed: blocks lie too far apart for the processor to see where they lead.
+const AHEAD: usize = 16;
 
 /// Sums the channels of maps with a border into a few colours `[N, colours, H, W]`, bias and clamp included.
 ///
@@ -108,6 +110,7 @@ impl Row<'_> {
                         weights[colour] = V::load(self.weights[colour * channels + block * LANES + lane..].as_ptr());
                     }
                     for pixel in 0..PIXELS {
+                        V::prefetch(row.as_ptr().wrapping_add((places[pixel] + AHEAD) * LANES));
                         let numbers = V::load(row.as_ptr().add(places[pixel] * LANES + lane));
                         for colour in 0..COLOURS {
                             sums[colour][pixel] = numbers.mul_add(weights[colour], sums[colour][pixel]);

@@ -76,7 +76,12 @@ impl Kernel for Blocks<'_> {
                 weights.block::<V>((output, input), taps, to);
                 energies.add::<V>((output, input), to);
             }
-            for (run, image) in self.all.runs.iter().flat_map(|run| (0..self.sizes.images).map(move |n| (run, n))) {
+            let products = self.all.runs.len() * self.sizes.images;
+            for product_number in 0..products {
+                let (run, image) =
+                    (&self.all.runs[product_number / self.sizes.images], product_number % self.sizes.images);
+                // While this block is multiplied, the next one comes.
+                weights.ask_for::<V>(self.blocks.clone(), input + 1..input + 2, (product_number, products));
                 let from = run.source.sizes;
                 let sum = Sum {
                     weights: arranged.0[run.first_tap * BLOCK..].as_ptr(),

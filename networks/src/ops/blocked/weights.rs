@@ -1,5 +1,7 @@
 //! Weights of a convolution, in whatever order they are stored, in the order of the kernels.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::memory::{Memory, Pointer};
@@ -88,11 +90,6 @@ impl Weights<'_> {
         let mut lines = [0.0; BLOCK];
         let (mut input, mut tap) = (0, 0);
         for number in (0..LANES * self.input_step).step_by(LANES) {
-            for output in 0..LANES {
-                // The next block, whose rows are too short for the processor to see where they lead.
-                let next = output * self.output_step + LANES * self.input_step + number;
-                V::prefetch(from.as_ptr().wrapping_add(next));
-            }
             for corner in 0..(LANES / V::LANES) * (LANES / V::LANES) {
                 let (y, x) = (corner / (LANES / V::LANES) * V::LANES, corner % (LANES / V::LANES) * V::LANES);
                 // SAFETY: a square within 16 rows of 16 numbers on either side.
@@ -109,6 +106,25 @@ impl Weights<'_> {
                 if tap == self.input_step {
                     (input, tap) = (input + 1, 0);
                 }
+            }
+        }
+    }
+
+    /// Asks for a part, the first of the pair, of all `parts` of some blocks that will be read soon.
+    #[inline(always)]
+    pub fn ask_for<V: Vector>(&self, outputs: Range<usize>, inputs: Range<usize>, (part, parts): (usize, usize)) {
+        // Numbers lie in rows, one for each output or for each input.
+        let inputs = inputs.start..inputs.end.min(self.input_blocks());
+        let (long, short, blocks) = match self.output_step > self.input_step {
+            true => (self.output_step, self.input_step, (outputs, inputs)),
+            false => (self.input_step, self.output_step, (inputs, outputs)),
+        };
+        let first = (blocks.0.start * long + blocks.1.start * short) * LANES;
+        let pieces = blocks.0.len() * LANES * blocks.1.len();
+        for piece in pieces * part / parts..pieces * (part + 1) / parts {
+            let (row, block) = (piece / blocks.1.len(), piece % blocks.1.len());
+            for line in 0..short {
+                V::prefetch(self.numbers.as_ptr().wrapping_add(first + row * long + (block * short + line) * LANES));
             }
         }
     }

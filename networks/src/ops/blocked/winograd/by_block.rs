@@ -116,6 +116,13 @@ impl<S: Scheme> Kernel for BlockByBlock<'_, S> {
                 let offset = point * self.points.point_step
                     + first * self.points.block_step
                     + (self.tiles.start - self.chunk) * LANES;
+                // While this point is multiplied, the next kernels come, and the next point's pixels.
+                let next = first + depth..first + depth + DEPTH;
+                all.weights.ask_for::<V>(self.blocks.clone(), next, (point, S::POINTS));
+                for tile in 0..count {
+                    let next = offset + self.points.point_step + tile * LANES;
+                    V::prefetch(self.points.numbers.as_ptr().wrapping_add(next));
+                }
                 // SAFETY: these input blocks at this point, of kernels, patches and sums.
                 unsafe {
                     let sum = Sum {

@@ -227,6 +227,8 @@ impl<S: Scheme> Winograd<'_, S> {
             let pixel = (row * S::STEP, column * S::STEP);
             let pixels = self.source.patch::<V>((image, block), pixel, S::PATCH, &mut copy);
             let scale = self.scales.map(|scales| scales[(image * sizes.blocks + block) * LANES..][..LANES].as_ptr());
+            ask_for_square::<V>(pixels.0.wrapping_add(S::PATCH * LANES), pixels.1, (S::PATCH, S::STEP));
+            ask_for_points::<V, S>(to.wrapping_add((i + 1) * LANES), point_step);
             // SAFETY: a patch of the source, and this tile's lines.
             unsafe { S::enter::<V>(pixels, scale, (to.add(i * LANES), point_step)) };
         }
@@ -254,6 +256,8 @@ impl<S: Scheme> Winograd<'_, S> {
             // SAFETY: the caller's promise.
             let first = unsafe { to.at(sizes.offset(image, block, (top, left))) };
             let target = if is_whole { (first, sizes.row()) } else { (copy.first(), S::SIDE * LANES) };
+            ask_for_square::<V>(first.wrapping_add(S::SIDE * LANES), sizes.row(), (S::SIDE, S::SIDE));
+            ask_for_points::<V, S>(sums.wrapping_add((i + 1) * LANES), point_step);
             for lane in (0..LANES).step_by(V::LANES) {
                 // SAFETY: the caller's promise, and room for a tile in the copy.
                 unsafe {
@@ -275,6 +279,24 @@ impl<S: Scheme> Winograd<'_, S> {
                 }
             }
         }
+    }
+}
+
+/// Asks for the pixels of the next tile, rows `row_step` numbers apart, while this one is worked on.
+#[inline(always)]
+fn ask_for_square<V: Vector>(first: *const f32, row_step: usize, (rows, columns): (usize, usize)) {
+    for y in 0..rows {
+        for x in 0..columns {
+            V::prefetch(first.wrapping_add(y * row_step + x * LANES));
+        }
+    }
+}
+
+/// Asks for the points of the next tile.
+#[inline(always)]
+fn ask_for_points<V: Vector, S: Scheme>(first: *const f32, point_step: usize) {
+    for point in 0..S::POINTS {
+        V::prefetch(first.wrapping_add(point * point_step));
     }
 }
 
@@ -312,6 +334,7 @@ impl<S: Scheme> Kernel for Kernels<'_, S> {
         let (all, step) = (self.all, self.all.kernel_step());
         let mut energies = Energies::new(all.demodulation, self.block..self.block + 1);
         for input in 0..all.weights.input_blocks() {
+            all.weights.ask_for::<V>(self.block..self.block + 1, input + 1..input + 2, (0, 1));
             // SAFETY: this task's output block at each point.
             unsafe {
                 let to = self.to.at(self.block * POINTS * step + input * BLOCK);
