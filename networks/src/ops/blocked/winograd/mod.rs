@@ -158,7 +158,8 @@ impl<S: Scheme> Winograd<'_, S> {
             // SAFETY: the factors came with the kernels.
             let found = self.demodulation.map(|demodulation| unsafe { demodulation.written() });
             let finish = self.finish.map(|finish| Finish { factors: found.or(finish.factors), ..finish });
-            let each = each.min(count.div_ceil(threads).next_multiple_of(GROUP));
+            // As many tasks for each thread, so that none waits for another.
+            let each = count.div_ceil(count.div_ceil(each).next_multiple_of(threads));
             (0..count.div_ceil(each)).into_par_iter().for_each(|task| {
                 let tiles = task * each..((task + 1) * each).min(count);
                 vector::run(TileByTile { all: self, kernels: &kernels, finish, tiles, to });
