@@ -136,7 +136,8 @@ impl GridArgs {
             extras: vec![],
         };
         let outcome = align::run(&plan, stop, sink)?;
-        ensure!(outcome.faces > 0, "there is no face in `{}`; see `{}`", photos.display(), outcome.journal.display());
+        let (shown, journal) = (photos.display(), outcome.journal.display());
+        ensure!(outcome.faces > 0, "no face could be taken from `{shown}`; why is in `{journal}`");
         let projected = self.outdir.join("projected");
         let task = |face: &PathBuf| {
             let name = face.strip_prefix("faces").unwrap_or(face).with_extension("");

@@ -86,8 +86,8 @@ pub fn read_encoder(bytes: &[u8]) -> Result<EncoderFile> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let metadata = header.metadata().clone().unwrap_or_default();
     if metadata.get(ours::KIND_KEY).is_none_or(|kind| kind != KIND) {
-        let found = "a file that is no encoder (`kind = encoder` is not in its metadata)".to_owned();
-        return Err(ImportError::Unsupported { found }.into());
+        let expected = "`kind = encoder` in the metadata, as `toonify encoder train` writes it";
+        return Err(ImportError::malformed("encoder's file", expected, "a file of another kind").into());
     }
     let config: EncoderConfig = ours::required(&metadata, CONFIG_KEY)?;
     config.check()?;
