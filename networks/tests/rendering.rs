@@ -17,7 +17,7 @@ fn config(activation: Activation) -> GeneratorConfig {
         z_dim: 8,
         c_dim: 0,
         w_dim: 8,
-        resolution: Resolution::new(64).unwrap(),
+        resolution: Resolution::new(128).unwrap(),
         img_channels: 3,
         mapping: MappingConfig {
             num_layers: 1,
@@ -27,7 +27,7 @@ fn config(activation: Activation) -> GeneratorConfig {
             lr_multiplier: 0.01,
             w_avg_beta: 0.995,
         },
-        channels: Channels::from_widths(vec![40, 37, 33, 24, 20]),
+        channels: Channels::from_widths(vec![40, 37, 33, 24, 20, 18]),
         architecture: Architecture::Skip,
         activation,
         conv_clamp: Some(3.0),

@@ -2,11 +2,13 @@
 
 #![expect(clippy::needless_range_loop, reason = "iterators take closures, which are functions of their own")]
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::LANES;
-use super::maps::Maps;
-use super::memory::Pointer;
+use super::maps::{Maps, Region, Sizes};
+use super::memory::{Pointer, written};
 use super::styled::{BORDER, inner};
 use super::weights::BLOCK;
 use crate::ops::vector::{self, Kernel, Vector};
@@ -18,33 +20,73 @@ const PIXELS: usize = 4;
 /// Pixels that are asked for before they are needed: blocks lie too far apart for the processor to see where they lead.
 const AHEAD: usize = 16;
 
-/// Sums the channels of maps with a border into a few colours `[N, colours, H, W]`, bias and clamp included.
-///
-/// # Shapes
-/// weights `[N, colours, blocks · 16]`, the style in them
-pub(crate) fn colours(x: &Maps, weights: &[f32], bias: &[f32], clamp: f32) -> Vec<f32> {
-    let (sizes, (rows, columns)) = (x.sizes, inner(x.sizes));
-    let (channels, colours) = (sizes.blocks * LANES, bias.len());
-    let mut result = vec![0.0; sizes.images * colours * rows * columns];
-    let to = Pointer::new(result.as_mut_ptr());
-    (0..sizes.images * rows).into_par_iter().for_each(|task| {
-        let (image, y) = (task / rows, task % rows);
-        for first in (0..colours).step_by(AT_ONCE) {
-            let weights = &weights[(image * colours + first) * channels..];
-            let bias = &bias[first..colours.min(first + AT_ONCE)];
-            let place = ((image * colours + first) * rows + y) * columns;
-            // SAFETY: the caller's row of these colours of an image.
-            let to = (unsafe { to.at(place) }, rows * columns);
-            vector::run(Row { x, row: (image, y), weights, bias, clamp, to });
-        }
-    });
-    result
+/// What becomes of the channels of maps with a border: weighted sums with a bias, clamped.
+pub(crate) struct Colours<'a> {
+    /// `[N, colours, blocks · 16]`, the style in them.
+    pub weights: &'a [f32],
+    /// One for each colour.
+    pub bias: &'a [f32],
+    pub clamp: f32,
 }
 
-/// One row of up to three colours.
+impl Colours<'_> {
+    /// Sums everything.
+    ///
+    /// # Shapes
+    /// → `[N, colours, H, W]`
+    pub fn of(&self, x: &Maps) -> Vec<f32> {
+        let (sizes, (rows, columns)) = (x.sizes, inner(x.sizes));
+        let sum = |to: Pointer| {
+            (0..sizes.images * rows).into_par_iter().for_each(|task| {
+                let (image, y) = (task / rows, task % rows);
+                let region = Region { image, rows: y..y + 1, columns: 0..columns };
+                // SAFETY: nobody writes the maps, and this row is this task's.
+                unsafe { self.write(sizes, x.memory.as_ptr(), &region, to) };
+            });
+        };
+        // SAFETY: all rows are written.
+        unsafe { written(self.numbers(sizes), sum) }
+    }
+
+    /// Numbers of all colours of all images.
+    pub fn numbers(&self, sizes: Sizes) -> usize {
+        let (rows, columns) = inner(sizes);
+        sizes.images * self.bias.len() * rows * columns
+    }
+
+    /// Sums a region of maps of some sizes.
+    ///
+    /// # Safety
+    /// The region of the maps `x` can be read and that of the image `to` written.
+    pub unsafe fn write(&self, sizes: Sizes, x: *const f32, region: &Region, to: Pointer) {
+        let ((rows, columns), colours) = (inner(sizes), self.bias.len());
+        let channels = sizes.blocks * LANES;
+        for y in region.rows.clone() {
+            for first in (0..colours).step_by(AT_ONCE) {
+                let place = region.image * colours + first;
+                let row = Row {
+                    sizes,
+                    // SAFETY: the caller's row.
+                    x: unsafe { x.add(sizes.offset(region.image, 0, (y + BORDER, BORDER))) },
+                    columns: region.columns.clone(),
+                    weights: &self.weights[place * channels..],
+                    bias: &self.bias[first..colours.min(first + AT_ONCE)],
+                    clamp: self.clamp,
+                    // SAFETY: the caller's row of these colours of an image.
+                    to: (unsafe { to.at((place * rows + y) * columns) }, rows * columns),
+                };
+                vector::run(row);
+            }
+        }
+    }
+}
+
+/// Part of a row of up to three colours.
 struct Row<'a> {
-    x: &'a Maps,
-    row: (usize, usize),
+    sizes: Sizes,
+    /// The row in the first block.
+    x: *const f32,
+    columns: Range<usize>,
     weights: &'a [f32],
     bias: &'a [f32],
     clamp: f32,
@@ -69,10 +111,9 @@ impl Row<'_> {
     /// 16 pixels at a time: first each lane of channels for itself, then all lanes.
     #[inline(always)]
     fn some<V: Vector, const COLOURS: usize>(&self) {
-        let columns = inner(self.x.sizes).1;
         let mut lanes = [[0.0; BLOCK]; COLOURS];
-        for first in (0..columns).step_by(LANES) {
-            let pixels = LANES.min(columns - first);
+        for first in self.columns.clone().step_by(LANES) {
+            let pixels = LANES.min(self.columns.end - first);
             for group in (0..pixels).step_by(PIXELS) {
                 // The last pixel stands for those that are not there.
                 let places = [0, 1, 2, 3].map(|pixel| first + (group + pixel).min(pixels - 1));
@@ -98,10 +139,10 @@ impl Row<'_> {
     /// Weighted sums of some pixels over the blocks.
     #[inline(always)]
     fn sums<V: Vector, const COLOURS: usize>(&self, places: [usize; PIXELS]) -> [[V; PIXELS]; COLOURS] {
-        let (sizes, channels) = (self.x.sizes, self.x.sizes.blocks * LANES);
+        let channels = self.sizes.blocks * LANES;
         let mut sums = [[V::splat(0.0); PIXELS]; COLOURS];
-        for block in 0..sizes.blocks {
-            let row = &self.x.memory[sizes.offset(self.row.0, block, (self.row.1 + BORDER, BORDER))..];
+        for block in 0..self.sizes.blocks {
+            let row = self.x.wrapping_add(block * self.sizes.block());
             for lane in (0..LANES).step_by(V::LANES) {
                 // SAFETY: vectors of weights, and of pixels of this row.
                 unsafe {
@@ -110,8 +151,8 @@ impl Row<'_> {
                         weights[colour] = V::load(self.weights[colour * channels + block * LANES + lane..].as_ptr());
                     }
                     for pixel in 0..PIXELS {
-                        V::prefetch(row.as_ptr().wrapping_add((places[pixel] + AHEAD) * LANES));
-                        let numbers = V::load(row.as_ptr().add(places[pixel] * LANES + lane));
+                        V::prefetch(row.wrapping_add((places[pixel] + AHEAD) * LANES));
+                        let numbers = V::load(row.add(places[pixel] * LANES + lane));
                         for colour in 0..COLOURS {
                             sums[colour][pixel] = numbers.mul_add(weights[colour], sums[colour][pixel]);
                         }

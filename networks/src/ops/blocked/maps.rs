@@ -1,5 +1,7 @@
 //! Feature maps in blocks of 16 channels, `[image, block, row, column, 16]`, and the way there and back.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::memory::{Memory, Pointer};
@@ -44,6 +46,14 @@ impl Sizes {
     pub fn offset(&self, image: usize, block: usize, (row, column): (usize, usize)) -> usize {
         image * self.image() + block * self.block() + row * self.row() + column * LANES
     }
+}
+
+/// Some rows and columns of an image.
+#[derive(Clone, Debug)]
+pub(crate) struct Region {
+    pub image: usize,
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
 }
 
 /// Blocked feature maps.

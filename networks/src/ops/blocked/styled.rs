@@ -8,10 +8,11 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 use super::blur::blur;
+use super::colours::Colours;
 use super::demodulation::Demodulation;
 use super::finish::Finish;
-use super::maps::{Maps, Sizes};
-use super::memory::Pointer;
+use super::maps::{Maps, Region, Sizes};
+use super::memory::{Pointer, written};
 use super::streamed::{Streamed, rows};
 use super::weights::Weights;
 use super::winograd::doubling::Doubled;
@@ -75,8 +76,8 @@ impl Layer<'_> {
         Weights { numbers: self.weight, outputs, inputs, output_step: inputs * 9, input_step: 9, gain: 1.0 }
     }
 
-    /// Convolves with step 1.
-    pub fn convolve(&self, x: &Maps) -> Maps {
+    /// Convolves with step 1, and makes an image of the result.
+    pub fn convolve(&self, x: &Maps, colours: &Colours<'_>) -> (Maps, Vec<f32>) {
         let (images, size) = (x.sizes.images, inner(x.sizes));
         let operations = 2 * (images * size.0 * size.1 * 9 * self.inputs * self.outputs) as u64;
         let (squares, mut factors) = (self.squares(), self.no_factors(images));
@@ -98,13 +99,21 @@ impl Layer<'_> {
                 finish,
                 demodulation,
             };
-            timed("styled convolution by tiles", operations, || winograd.compute(&mut y));
-        } else {
-            timed("styled convolution", operations, || self.convolve_directly(x, demodulation, &mut y));
-            let finish = Finish { factors: Some(&factors), ..self.finish };
-            timed("finish", 0, || finish_in_place(&finish, &mut y));
+            let to = (y.sizes, Pointer::new(y.memory.first()));
+            let paint = |image: Pointer| {
+                // SAFETY: a region that has been written, and nobody else's part of the image.
+                let then = |region: &Region| unsafe { colours.write(to.0, to.1.at(0), region, image) };
+                timed("styled convolution by tiles", operations, || winograd.compute_and(to, &then));
+            };
+            // SAFETY: tiles cover the image.
+            let image = unsafe { written(colours.numbers(to.0), paint) };
+            return (y, image);
         }
-        y
+        timed("styled convolution", operations, || self.convolve_directly(x, demodulation, &mut y));
+        let finish = Finish { factors: Some(&factors), ..self.finish };
+        timed("finish", 0, || finish_in_place(&finish, &mut y));
+        let image = timed("colours", 0, || colours.of(&y));
+        (y, image)
     }
 
     fn convolve_directly(&self, x: &Maps, demodulation: Option<Demodulation<'_>>, y: &mut Maps) {

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Storage, Tensor};
 use super::{Entry, NoiseInput, NoiseOf, StyledConv, Synthesis, SynthesisBlock, ToRgb, convolutions};
 use crate::error::Result;
 use crate::grad::Dual;
-use crate::ops::blocked::colours::colours;
+use crate::ops::blocked::colours::Colours;
 use crate::ops::blocked::finish::{self, Finish};
 use crate::ops::blocked::maps::{Maps, Planes, from_planes};
 use crate::ops::blocked::styled::{self, BORDER, Layer};
@@ -32,9 +32,14 @@ impl Synthesis {
             let w_at = |index: usize| ws.narrow(1, index, 1)?.reshape((n, w_dim));
             let (first, last) = (*convolutions.start(), *convolutions.end());
             let Some(x) = block.enter(features, (&w_at(first)?, noise.of(first)?))? else { return Ok(None) };
-            let Some(x) = block.conv1.render(&x, &w_at(last)?, noise.of(last)?)? else { return Ok(None) };
             let Some(to_rgb) = &block.to_rgb else { return Ok(None) };
-            let rgb = to_rgb.render(&x, &w_at(last + 1)?)?;
+            let (size, w, rgb_w) = (styled::inner(x.sizes), w_at(last)?, w_at(last + 1)?);
+            let convolve = |layer: &Layer<'_>| to_rgb.with_colours(&rgb_w, |colours| layer.convolve(&x, colours));
+            let Some(convolved) = block.conv1.with_layer((n, size), (&w, noise.of(last)?), convolve)? else {
+                return Ok(None);
+            };
+            let (x, rgb) = convolved?;
+            let rgb = Tensor::from_vec(rgb, (n, to_rgb.colours()?, size.0, size.1), &Device::Cpu)?.into();
             image = Some(match image {
                 Some(below) => timed("image", 0, || ops::upsample2d(&below, &block.filter, 2)?.add(&rgb))?,
                 None => rgb,
@@ -68,7 +73,11 @@ impl SynthesisBlock {
                 from_planes(&numbers, planes, (-(BORDER as isize), -(BORDER as isize)), &mut maps);
                 Ok(Some(maps))
             }
-            (Entry::Grow { conv0, .. }, Some((below, _))) => conv0.render(&below, w, noise),
+            (Entry::Grow { conv0, .. }, Some((below, n))) => {
+                let Some(taps) = conv0.taps() else { return Ok(None) };
+                let (rows, columns) = styled::inner(below.sizes);
+                conv0.with_layer((n, (2 * rows, 2 * columns)), (w, noise), |layer| layer.grow(&below, taps))
+            }
             (Entry::Grow { .. }, None) => Ok(None),
         }
     }
@@ -88,13 +97,16 @@ impl StyledConv {
         taps(&self.filter)
     }
 
-    /// The layer on maps with a border; nothing when the noise has an unexpected shape.
-    fn render(&self, x: &Maps, w: &Dual, noise: NoiseOf<'_>) -> Result<Option<Maps>> {
+    /// Works with the layer for `n` images whose result is of a size; nothing when the noise has an unexpected shape.
+    fn with_layer<R>(
+        &self,
+        (n, size): (usize, (usize, usize)),
+        (w, noise): (&Dual, NoiseOf<'_>),
+        work: impl FnOnce(&Layer<'_>) -> R,
+    ) -> Result<Option<R>> {
         let (outputs, inputs, _, _) = self.weight.dims4()?;
         let styles = filled_up(self.affine.forward(w)?.value())?;
         let bias = filled_up(&self.bias.value().unsqueeze(0)?)?;
-        let (rows, columns) = styled::inner(x.sizes);
-        let size = (rows * self.up, columns * self.up);
         let noise = match (&self.noise, noise) {
             (None, _) | (_, NoiseOf::None) => None,
             (Some(own), NoiseOf::Const) => Some(own.scaled(&own.constant)?),
@@ -104,19 +116,18 @@ impl StyledConv {
         let area = size.0 * size.1;
         let noise = match &noise {
             None => None,
-            Some(numbers) if [area, area * x.sizes.images].contains(&numbers.len()) => {
+            Some(numbers) if [area, area * n].contains(&numbers.len()) => {
                 let image_step = if numbers.len() == area { 0 } else { area };
                 Some(finish::Noise { numbers, columns: size.1, image_step })
             }
             Some(_) => return Ok(None),
         };
-        let (Some((slope, gain, clamp)), Some(taps)) = (lines(&self.act), self.taps()) else { return Ok(None) };
+        let Some((slope, gain, clamp)) = lines(&self.act) else { return Ok(None) };
         let finish = Finish { factors: None, bias: &bias, noise, gain, slope, clamp };
         let weight = self.weight.value().contiguous()?;
         let (storage, layout) = weight.storage_and_layout();
         let Storage::Cpu(storage) = &*storage else { return Ok(None) };
-        let layer = Layer { weight: elements(storage, layout)?, outputs, inputs, styles: &styles, finish };
-        Ok(Some(if self.up == 1 { layer.convolve(x) } else { layer.grow(x, taps) }))
+        Ok(Some(work(&Layer { weight: elements(storage, layout)?, outputs, inputs, styles: &styles, finish })))
     }
 }
 
@@ -141,9 +152,13 @@ impl ToRgb {
         self.arithmetic == Arithmetic::Single && linear && parameters.into_iter().all(is_constant)
     }
 
-    /// # Shapes
-    /// → `[N, img_channels, R, R]`
-    fn render(&self, x: &Maps, w: &Dual) -> Result<Dual> {
+    /// Number of colours.
+    fn colours(&self) -> Result<usize> {
+        Ok(self.weight.dims4()?.0)
+    }
+
+    /// Works with the layer's weighted sums.
+    fn with_colours<R>(&self, w: &Dual, work: impl FnOnce(&Colours<'_>) -> R) -> Result<R> {
         let (outputs, inputs, _, _) = self.weight.dims4()?;
         let styles = self.affine.forward(w)?.scale(1.0 / (inputs as f64).sqrt())?; // [N, I]
         let n = styles.dims()[0];
@@ -152,9 +167,7 @@ impl ToRgb {
         let weights = filled_up(&weights.reshape((n * outputs, inputs))?)?;
         let bias = self.bias.value().to_vec1::<f32>()?;
         let clamp = self.act.clamp.map_or(f32::INFINITY, |clamp| clamp as f32);
-        let (rows, columns) = styled::inner(x.sizes);
-        let numbers = timed("colours", 0, || colours(x, &weights, &bias, clamp));
-        Ok(Tensor::from_vec(numbers, (n, outputs, rows, columns), &Device::Cpu)?.into())
+        Ok(work(&Colours { weights: &weights, bias: &bias, clamp }))
     }
 }
 

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::edges::{Edges, LastColumn, LastRow};
 use super::grid::{Grid, Lines};
 use super::scheme::{Filtering, POINTS, Scheme};
-use super::{GROUP, Winograd};
+use super::{After, GROUP, Winograd};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::demodulation::Energies;
 use crate::ops::blocked::finish::Finish;
@@ -27,7 +27,7 @@ const SHARED: usize = 2 << 20;
 
 impl<S: Filtering> Winograd<'_, S> {
     /// Writes all tiles, those of the edges too.
-    pub(super) fn by_block(&self, edges: Option<&Edges<'_>>, to: (Sizes, Pointer)) {
+    pub(super) fn by_block(&self, after: &After<'_>, to: (Sizes, Pointer)) {
         let grid = self.grid();
         let count = grid.count();
         let most = (SHARED / (S::POINTS * LANES * self.weights.input_blocks())).max(GROUP);
@@ -35,8 +35,13 @@ impl<S: Filtering> Winograd<'_, S> {
         for first in (0..count).step_by(chunk) {
             let tiles = first..(first + chunk).min(count);
             // The edges come with the last tiles.
-            let edges = edges.filter(|_| tiles.end == count);
+            let edges = after.edges.as_ref().filter(|_| tiles.end == count);
             self.some_by_block((&grid, tiles), edges, to);
+        }
+        if let Some(then) = after.then {
+            let row = grid.tiles.1;
+            let rows = (0..count).into_par_iter().step_by(row);
+            rows.for_each(|first| grid.regions(first..first + row).for_each(|region| then(&region)));
         }
     }
 

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::edges::Edges;
 use super::grid::{Grid, Lines};
 use super::scheme::{Filtering, POINTS, Scheme};
-use super::{GROUP, Winograd};
+use super::{After, GROUP, Then, Winograd};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::demodulation::Energies;
 use crate::ops::blocked::finish::Finish;
@@ -23,16 +23,17 @@ const TASK: usize = 160 << 10;
 
 impl<S: Filtering> Winograd<'_, S> {
     /// Writes all tiles, those of the edges too.
-    pub(super) fn by_tile(&self, edges: Option<&Edges<'_>>, to: (Sizes, Pointer)) {
+    pub(super) fn by_tile(&self, after: &After<'_>, to: (Sizes, Pointer)) {
         let kernels = self.kernels();
         // SAFETY: the factors came with the kernels.
         let found = self.demodulation.map(|demodulation| unsafe { demodulation.written() });
         let finish = self.finish.map(|finish| Finish { factors: found.or(finish.factors), ..finish });
-        let whole = || kernels.filter(&self.grid(), finish, to);
-        match edges {
+        let whole = || kernels.filter(&self.grid(), (finish, after.then), to);
+        match &after.edges {
             None => whole(),
             Some(Edges { row, column }) => {
-                let edges = || rayon::join(|| kernels.filter(row, finish, to), || kernels.filter(column, finish, to));
+                let edge = (finish, None);
+                let edges = || rayon::join(|| kernels.filter(row, edge, to), || kernels.filter(column, edge, to));
                 rayon::join(whole, edges);
             }
         }
@@ -89,14 +90,22 @@ struct Kernels {
 
 impl Kernels {
     /// Takes all tiles of a grid from pixels to pixels.
-    fn filter<S: Scheme>(&self, grid: &Grid<'_, S>, finish: Option<Finish<'_>>, to: (Sizes, Pointer)) {
+    fn filter<S: Scheme>(
+        &self,
+        grid: &Grid<'_, S>,
+        (finish, then): (Option<Finish<'_>>, Option<&Then<'_>>),
+        to: (Sizes, Pointer),
+    ) {
         let count = grid.count();
         let each = (TASK / (S::POINTS * LANES * (self.inputs + 2)) / GROUP * GROUP).max(GROUP);
         // As many tasks for each thread, so that none waits for another.
         let each = count.div_ceil(count.div_ceil(each).next_multiple_of(rayon::current_num_threads()));
         (0..count.div_ceil(each)).into_par_iter().for_each(|task| {
             let tiles = task * each..((task + 1) * each).min(count);
-            vector::run(TileByTile { kernels: self, grid, finish, tiles, to });
+            vector::run(TileByTile { kernels: self, grid, finish, tiles: tiles.clone(), to });
+            if let Some(then) = then {
+                grid.regions(tiles).for_each(|region| then(&region));
+            }
         });
     }
 }

@@ -7,6 +7,7 @@
 use std::marker::PhantomData;
 
 use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
+use super::After;
 use super::edges::Edges;
 use super::grid::Grid;
 use super::scheme::{Filtering, Scheme};
@@ -200,7 +201,7 @@ impl Doubled<'_> {
         // One tile more for the corner.
         let edges =
             Edges { row: self.edge((h, 0), (1, w / TILE + 1)), column: self.edge((0, w), (h / TILE, 1)) };
-        winograd.write_with(Some(&edges), to);
+        winograd.write_with(&After { edges: Some(edges), then: None }, to);
     }
 
     /// Tiles of an edge that begins behind so many pixels.

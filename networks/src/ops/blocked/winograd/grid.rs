@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::scheme::Scheme;
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::Finish;
-use crate::ops::blocked::maps::{Patch, Sizes, View};
+use crate::ops::blocked::maps::{Patch, Region, Sizes, View};
 use crate::ops::blocked::memory::Pointer;
 use crate::ops::vector::Vector;
 
@@ -44,6 +44,17 @@ impl<S: Scheme> Grid<'_, S> {
     fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (rows, columns) = self.tiles;
         (tile / (rows * columns), tile / columns % rows, tile % columns)
+    }
+
+    /// What some tiles cover, row of tiles by row of tiles.
+    pub fn regions(&self, tiles: Range<usize>) -> impl Iterator<Item = Region> {
+        let columns = self.tiles.1;
+        (tiles.start / columns..tiles.end.div_ceil(columns)).map(move |line| {
+            let (first, last) = (tiles.start.max(line * columns), tiles.end.min((line + 1) * columns) - 1);
+            let ((image, row, left), (_, _, right)) = (self.place(first), self.place(last));
+            let span = |first: usize, last: usize, side: usize| first * side..(last + 1) * side;
+            Region { image, rows: span(row, row, S::SIDES.0), columns: span(left, right, S::SIDES.1) }
+        })
     }
 
     /// Transforms one block of some patches.

@@ -19,7 +19,7 @@ use std::marker::PhantomData;
 
 use super::demodulation::{Demodulation, Energies};
 use super::finish::Finish;
-use super::maps::{Maps, Sizes, View};
+use super::maps::{Maps, Region, Sizes, View};
 use super::memory::Pointer;
 use super::weights::{BLOCK, Weights};
 use crate::ops::vector::Vector;
@@ -53,24 +53,38 @@ pub(crate) struct Winograd<'a, S> {
     pub demodulation: Option<Demodulation<'a>>,
 }
 
+/// What is done with a region of the result that has been written.
+pub(crate) type Then<'a> = dyn Fn(&Region) + Sync + 'a;
+
+/// What is written beside whole tiles, and what is done with those.
+struct After<'a> {
+    edges: Option<Edges<'a>>,
+    then: Option<&'a Then<'a>>,
+}
+
 impl<S: Filtering> Winograd<'_, S> {
     /// Writes every tile to maps.
     pub fn compute(&self, target: &mut Maps) {
         self.write((target.sizes, Pointer::new(target.memory.first())));
     }
 
-    /// Writes every tile, but for what lies beyond the result, to maps of these sizes.
-    pub fn write(&self, to: (Sizes, Pointer)) {
-        self.write_with(None, to);
+    /// Writes every tile and does something with each region of the result while it is still in the cache; tiles divide the
+    /// result.
+    pub fn compute_and(&self, target: (Sizes, Pointer), then: &Then<'_>) {
+        self.write_with(&After { edges: None, then: Some(then) }, target);
     }
 
-    /// Writes the edges too.
-    fn write_with(&self, edges: Option<&Edges<'_>>, to: (Sizes, Pointer)) {
+    /// Writes every tile, but for what lies beyond the result, to maps of these sizes.
+    pub fn write(&self, to: (Sizes, Pointer)) {
+        self.write_with(&After { edges: None, then: None }, to);
+    }
+
+    fn write_with(&self, after: &After<'_>, to: (Sizes, Pointer)) {
         let kernels = POINTS * BLOCK * self.weights.output_blocks() * self.weights.input_blocks();
         if kernels <= KERNELS && self.grid().count() >= 2 * rayon::current_num_threads() * GROUP {
-            self.by_tile(edges, to);
+            self.by_tile(after, to);
         } else {
-            self.by_block(edges, to);
+            self.by_block(after, to);
         }
     }
 
