@@ -10,9 +10,9 @@ use crate::encoder::{Encoder, Offsets};
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::latent::{WPlus, Z};
-use crate::ops::distance::squared_distance;
 use crate::optim::{Adam, AdamConfig};
 pub use crate::perceptual::Perception;
+use crate::perceptual::Comparison;
 use crate::perceptual::scale::averaged;
 use crate::random::RandomState;
 use crate::stylegan2::{Generator, GeneratorConfig, Noise};
@@ -130,8 +130,7 @@ pub struct StepLoss {
 /// A projection under way: several images at once, each with latents and noise images of its own.
 pub struct Projection<'a> {
     generator: &'a Generator,
-    perception: &'a dyn Perception,
-    target: Tensor,
+    target: Box<dyn Comparison + 'a>,
     schedule: Schedule,
     w: Var,
     noise: Vec<Var>,
@@ -225,12 +224,12 @@ impl<'a> Projection<'a> {
         if target.dims() != expected {
             return Err(Error::Shape { name: "target".to_owned(), expected, found: target.dims().to_vec() });
         }
-        let target = perception.features(target)?.detach();
+        let target = perception.look_at(target)?;
         let w = Var::from_tensor(&start.w)?;
         let noise = start.noise.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
         let vars = std::iter::once(w.clone()).chain(noise.iter().cloned()).collect();
         let adam = Adam::new(vars, AdamConfig { betas: schedule.betas, ..AdamConfig::DEFAULT });
-        Ok(Projection { generator, perception, target, schedule, w, noise, adam, step: 0 })
+        Ok(Projection { generator, target, schedule, w, noise, adam, step: 0 })
     }
 
     /// Skips the rest of the search: the next step is the first of the ramp down, if it has not begun yet.
@@ -281,7 +280,7 @@ impl<'a> Projection<'a> {
         };
         let images = self.generator.synthesis.forward(&Dual::from(ws), &noise)?.into_value();
         let images = images.affine(127.5, 127.5)?;
-        let distance = squared_distance(&self.perception.features(&images)?, &self.target)?; // [N]
+        let distance = self.target.distance(&images)?; // [N]
         let structure = self.noise_structure()?; // [N]
         let loss = (&distance + (&structure * self.schedule.noise_regularisation)?)?.sum_all()?;
         let gradients = loss.backward()?;

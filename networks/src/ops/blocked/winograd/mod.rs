@@ -8,6 +8,7 @@
 mod by_block;
 pub(crate) mod doubling;
 pub(crate) mod gradient;
+pub(crate) mod masked;
 pub(crate) mod shrinking;
 mod transforms;
 
