@@ -10,10 +10,10 @@ use crate::encoder::{Encoder, Offsets};
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::latent::{WPlus, Z};
+use crate::ops::noise_structure::{Normalise, noise_structure};
 use crate::optim::{Adam, AdamConfig};
-pub use crate::perceptual::Perception;
 use crate::perceptual::Comparison;
-use crate::perceptual::scale::averaged;
+pub use crate::perceptual::Perception;
 use crate::random::RandomState;
 use crate::stylegan2::{Generator, GeneratorConfig, Noise};
 
@@ -286,7 +286,7 @@ impl<'a> Projection<'a> {
         let gradients = loss.backward()?;
         self.adam.step(&gradients, self.schedule.learning_rate_at(self.step))?;
         for image in &self.noise {
-            image.set(&normalised(&image.as_detached_tensor())?)?;
+            image.as_detached_tensor().inplace_op1(&Normalise)?;
         }
         self.step += 1;
         Ok(StepLoss { distance: numbers(&distance)?, noise: numbers(&structure)? })
@@ -294,20 +294,9 @@ impl<'a> Projection<'a> {
 
     /// How much each pixel of the noise tells about its neighbour, over all scales down to 8 px; `[N]`.
     fn noise_structure(&self) -> Result<Tensor> {
-        let (n, device) = (self.w.dims()[0], self.w.device());
-        let mut sum = Tensor::zeros(n, DType::F32, device)?;
+        let mut sum = Tensor::zeros(self.w.dims()[0], DType::F32, self.w.device())?;
         for image in &self.noise {
-            let mut image = image.as_tensor().clone(); // [N, 1, R, R]
-            loop {
-                for axis in [3, 2] {
-                    let neighbours = (&image * image.roll(1, axis)?)?;
-                    sum = (sum + neighbours.flatten_from(1)?.mean(1)?.sqr()?)?;
-                }
-                if image.dim(2)? <= 8 {
-                    break;
-                }
-                image = averaged(&image, 2)?;
-            }
+            sum = (sum + noise_structure(image.as_tensor())?)?;
         }
         Ok(sum)
     }
@@ -317,15 +306,6 @@ impl<'a> Projection<'a> {
 fn every_layer(w: &Tensor, config: &GeneratorConfig) -> Result<Tensor> {
     let (n, _layers, w_dim) = w.dims3()?;
     Ok(w.broadcast_as((n, config.num_ws(), w_dim))?.contiguous()?)
-}
-
-/// Noise `[N, 1, R, R]` with mean 0 and mean square 1 for each image.
-fn normalised(image: &Tensor) -> Result<Tensor> {
-    let (n, one, r, _) = image.dims4()?;
-    let flat = image.reshape((n, r * r))?;
-    let flat = flat.broadcast_sub(&flat.mean_keepdim(1)?)?;
-    let flat = flat.broadcast_div(&flat.sqr()?.mean_keepdim(1)?.sqrt()?)?;
-    Ok(flat.reshape((n, one, r, r))?)
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {

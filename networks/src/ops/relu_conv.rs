@@ -45,7 +45,8 @@ pub(crate) fn fits_tiles(images: usize, (h, w): (usize, usize)) -> bool {
 impl ReluConv {
     /// Whether it is of the kind that is served here: constant, in single precision on the CPU.
     pub fn is_served(&self) -> bool {
-        let constant = |x: &Tensor| x.dtype() == DType::F32 && x.device().is_cpu() && !x.track_op() && x.is_contiguous();
+        let constant =
+            |x: &Tensor| x.dtype() == DType::F32 && x.device().is_cpu() && !x.track_op() && x.is_contiguous();
         constant(&self.weight) && constant(&self.bias)
     }
 
@@ -121,7 +122,17 @@ fn plain<'a, S: Scheme>(
     assert!(h % TILE == 0 && w % TILE == 0, "images of whole tiles");
     let tiles = (h / TILE, w / TILE);
     let source = x.view();
-    Winograd { scheme: PhantomData, source, scales: None, weights, taps, tiles, corner, finish: None, demodulation: None }
+    Winograd {
+        scheme: PhantomData,
+        source,
+        scales: None,
+        weights,
+        taps,
+        tiles,
+        corner,
+        finish: None,
+        demodulation: None,
+    }
 }
 
 /// Works with the numbers of a tensor on the CPU.

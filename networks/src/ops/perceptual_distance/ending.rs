@@ -151,7 +151,8 @@ impl Kernel for Shorten<'_> {
                 for lane in (0..LANES).step_by(V::LANES) {
                     // SAFETY: a vector of this pixel's line, of the roots, and of this task's row of the result.
                     unsafe {
-                        let number = V::load(line.as_ptr().add(x * LANES + lane)).mul(V::load(roots.as_ptr().add(lane)));
+                        let number =
+                            V::load(line.as_ptr().add(x * LANES + lane)).mul(V::load(roots.as_ptr().add(lane)));
                         let to = self.to.at(sizes.offset(self.image, block, (self.row, x)) + lane);
                         number.mul(V::splat(over_length[x])).store(to);
                     }
@@ -201,12 +202,7 @@ impl Kernel for Halve<'_> {
 unsafe fn window<V: Vector>((above, below): (*const f32, *const f32), at: usize) -> [V; 4] {
     // SAFETY: the caller's promise.
     unsafe {
-        [
-            V::load(above.add(at)),
-            V::load(above.add(at + LANES)),
-            V::load(below.add(at)),
-            V::load(below.add(at + LANES)),
-        ]
+        [V::load(above.add(at)), V::load(above.add(at + LANES)), V::load(below.add(at)), V::load(below.add(at + LANES))]
     }
 }
 
@@ -229,7 +225,8 @@ impl Kernel for Compare<'_> {
         let Compare { ending, target, image, row, over_length, along, halved } = self;
         let mut sums = Memory::take(ending.bare().row());
         let mut distance = 0.0;
-        let pixels = over_length.chunks_exact_mut(target.sizes.columns).zip(along.chunks_exact_mut(target.sizes.columns));
+        let pixels =
+            over_length.chunks_exact_mut(target.sizes.columns).zip(along.chunks_exact_mut(target.sizes.columns));
         for (row, (over_length, along)) in (row..).zip(pixels) {
             ending.over_lengths::<V>((image, row), &mut sums, over_length);
             sums.fill(0.0);
@@ -295,7 +292,10 @@ impl Back<'_> {
         let sizes = self.target.sizes;
         let (h, w) = (sizes.rows, sizes.columns);
         assert_eq!(features.sizes, bordered(sizes.images, sizes.blocks * LANES, (h, w)), "features like the target's");
-        assert!(coarse.is_none_or(|maps| maps.sizes == Sizes { rows: h / 2, columns: w / 2, ..sizes }), "half the size");
+        assert!(
+            coarse.is_none_or(|maps| maps.sizes == Sizes { rows: h / 2, columns: w / 2, ..sizes }),
+            "half the size"
+        );
         let (roots, bands) = (roots(self.linear, (h, w)), h.div_ceil(BAND));
         let to = (features.sizes, Pointer::new(features.memory.first()));
         (0..sizes.images * sizes.blocks * bands).into_par_iter().for_each(|task| {

@@ -86,7 +86,8 @@ impl Classifier {
             return Err(Error::value("target", format!("{:?}", target.dims()), "images that are served"));
         }
         let (target, mut features) = (target.contiguous()?, Vec::new());
-        let mut x = with_numbers(&target, |numbers| candle_core::Result::Ok(self.colours.enter(numbers, target.dims4()?)))??;
+        let mut x =
+            with_numbers(&target, |numbers| candle_core::Result::Ok(self.colours.enter(numbers, target.dims4()?)))??;
         for group in &self.groups {
             let outputs = group.through(&x, false)?;
             let ending = Ending::new(&outputs[0], &group.linear);

@@ -145,5 +145,7 @@ fn what_does_not_fit_is_refused_and_what_is_not_served_is_said() {
     assert!(target.distance(&images([2, 3, 32, 32], DType::F32)).is_err());
     let turned = groups.into_iter().rev().collect();
     assert!(Classifier::new(turned, colours()).is_err());
-    assert!(Classifier::new(vec![(Vec::new(), Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap())], colours()).is_err());
+    assert!(
+        Classifier::new(vec![(Vec::new(), Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap())], colours()).is_err()
+    );
 }
