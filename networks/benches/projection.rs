@@ -61,6 +61,14 @@ fn random_vgg16(rng: &mut RandomState) -> Vgg16 {
 }
 
 fn main() {
+    // As the command line does: one pool of threads, to which this one belongs.
+    // SAFETY: no other thread has been started.
+    unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global().unwrap();
+    measure();
+}
+
+fn measure() {
     let steps = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(15);
     let (config, rng) = (paper256(), &mut RandomState::new(1));
     let weights = Weights::<Layer>::random(&config, &mut RandomState::new(0)).unwrap();
