@@ -12,8 +12,7 @@ use crate::grad::Dual;
 use crate::latent::{WPlus, Z};
 use crate::ops::noise_structure::{Normalise, noise_structure};
 use crate::optim::{Adam, AdamConfig};
-use crate::perceptual::Comparison;
-pub use crate::perceptual::Perception;
+pub use crate::perceptual::{Comparison, Perception};
 use crate::random::RandomState;
 use crate::stylegan2::{Generator, GeneratorConfig, Noise};
 

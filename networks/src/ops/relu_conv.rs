@@ -10,7 +10,7 @@ use crate::ops::blocked::maps::{Maps, Sizes};
 use crate::ops::blocked::styled::{BORDER, bordered, framed, inner};
 use crate::ops::blocked::weights::Weights;
 use crate::ops::blocked::winograd::masked::WherePositive;
-use crate::ops::blocked::winograd::{Same, Scheme, TILE, Winograd};
+use crate::ops::blocked::winograd::{Filtering, Same, TILE, Winograd};
 use crate::ops::blocked::{LANES, blocks_of};
 use crate::ops::real::elements;
 
@@ -113,7 +113,7 @@ impl ReluConv {
 }
 
 /// A convolution of maps with a border without anything behind it.
-fn plain<'a, S: Scheme>(
+fn plain<'a, S: Filtering>(
     x: &'a Maps,
     (weights, taps): (Weights<'a>, [usize; 9]),
     corner: (usize, usize),

@@ -109,27 +109,27 @@ impl<'a> View<'a> {
         View { sizes, numbers, corner }
     }
 
-    /// Where a patch of `side` pixels squared begins, and the way to its next row; the patch is copied to `copy` with
+    /// Where a patch of `sides`, rows and columns, begins, and the way to its next row; the patch is copied to `copy` with
     /// zeros where it reaches beyond the maps.
     #[inline(always)]
     pub fn patch<V: Vector>(
         &self,
         (image, block): (usize, usize),
         (row, column): (usize, usize),
-        side: usize,
+        sides: (usize, usize),
         copy: &mut Patch,
     ) -> (*const f32, usize) {
         let (top, left) = (row as isize + self.corner.0, column as isize + self.corner.1);
         let (rows, columns) = (self.sizes.rows as isize, self.sizes.columns as isize);
-        let end = side as isize;
-        if top >= 0 && left >= 0 && top + end <= rows && left + end <= columns {
+        let (height, width) = (sides.0 as isize, sides.1 as isize);
+        if top >= 0 && left >= 0 && top + height <= rows && left + width <= columns {
             let offset = self.sizes.offset(image, block, (top as usize, left as usize));
             return (self.numbers[offset..].as_ptr(), self.sizes.row());
         }
         let first = &self.numbers[self.sizes.offset(image, block, (0, 0))..][..self.sizes.block()];
-        for y in 0..end {
-            for x in 0..end {
-                let to = &mut copy.0[(y * end + x) as usize * LANES..][..LANES];
+        for y in 0..height {
+            for x in 0..width {
+                let to = &mut copy.0[(y * width + x) as usize * LANES..][..LANES];
                 let inside = top + y >= 0 && top + y < rows && left + x >= 0 && left + x < columns;
                 let from = ((top + y) * columns + left + x) * LANES as isize;
                 for lane in (0..LANES).step_by(V::LANES) {
@@ -141,7 +141,7 @@ impl<'a> View<'a> {
                 }
             }
         }
-        (copy.0.as_ptr(), side * LANES)
+        (copy.0.as_ptr(), sides.1 * LANES)
     }
 }
 

@@ -13,7 +13,7 @@ const AHEAD: usize = 12;
 
 /// What is summed. Offsets and steps count numbers.
 #[derive(Clone, Copy)]
-pub(super) struct Sum<'a> {
+pub(crate) struct Sum<'a> {
     /// Weights `[input block, tap, 16 inputs, 16 outputs]` of the first output block.
     pub weights: *const f32,
     /// From one output block's weights to the next one's.
@@ -30,7 +30,7 @@ pub(super) struct Sum<'a> {
 
 /// Where sums go.
 #[derive(Clone, Copy)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// The first position in the first output block.
     pub first: *mut f32,
     /// From one position to the next.
@@ -175,6 +175,12 @@ unsafe fn exactly<V: Vector, const STRIDE: usize, const VECTORS: usize, const PO
                         V::prefetch(weights.wrapping_add(AHEAD * LANES + place::<V>(vector, sum.weights_step)));
                     }
                     weights = weights.add(LANES);
+                    if to.adds && block == 0 && channel < POSITIONS {
+                        let number = to.first.wrapping_add(channel * to.position_step);
+                        for vector in 0..VECTORS {
+                            V::prefetch(number.wrapping_add(place::<V>(vector, to.block_step)));
+                        }
+                    }
                     for position in 0..POSITIONS {
                         let pixel = V::splat(*pixels.add(position * STRIDE * LANES + channel));
                         for vector in 0..VECTORS {

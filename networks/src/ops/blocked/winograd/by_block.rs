@@ -5,60 +5,110 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{GROUP, POINTS, Scheme, Winograd};
+use super::edges::{Edges, LastColumn, LastRow};
+use super::grid::{Grid, Lines};
+use super::scheme::{Filtering, POINTS, Scheme};
+use super::{GROUP, Winograd};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::demodulation::Energies;
 use crate::ops::blocked::finish::Finish;
 use crate::ops::blocked::maps::Sizes;
 use crate::ops::blocked::memory::{Memory, Pointer};
 use crate::ops::blocked::product::{Sum, Target, product};
-use crate::ops::blocked::weights::BLOCK;
+use crate::ops::blocked::weights::{BLOCK, Weights};
 use crate::ops::vector::{self, Kernel, Vector};
 
 /// Input blocks of kernels that a task transforms at a time.
 const DEPTH: usize = 4;
-/// Points of all tiles whose sums a task keeps at a time, for the same reason as [`TASK`].
+/// Points of all tiles whose sums a task keeps at a time: they stay in a level 2 cache beside the kernels.
 const MOST_SUMS: usize = 128 * POINTS;
+/// Numbers of transformed patches that all tasks share: about a quarter of a level 3 cache.
+const SHARED: usize = 2 << 20;
 
-impl<S: Scheme> Winograd<'_, S> {
-    /// Writes some tiles, all kernels of an output block being transformed by the task that uses them.
-    pub(super) fn block_by_block(&self, tiles: Range<usize>, to: (Sizes, Pointer)) {
-        let inputs = self.weights.input_blocks();
-        let block_step = tiles.len() * LANES;
-        let point_step = inputs * block_step + LANES; // the odd line keeps points apart in the cache
-        let mut points = Memory::take(S::POINTS * point_step);
-        let shared = Pointer::new(points.first());
-        let segments = tiles.len().div_ceil(GROUP);
-        (0..inputs * segments).into_par_iter().for_each(|task| {
-            let (block, first) = (task / segments, task % segments * GROUP);
-            let some = tiles.start + first..tiles.end.min(tiles.start + first + GROUP);
-            // SAFETY: this task's block and tiles at each point.
-            let to = unsafe { shared.at(block * block_step + first * LANES) };
-            vector::run(Patches { all: self, block, tiles: some, to, point_step });
+impl<S: Filtering> Winograd<'_, S> {
+    /// Writes all tiles, those of the edges too.
+    pub(super) fn by_block(&self, edges: Option<&Edges<'_>>, to: (Sizes, Pointer)) {
+        let grid = self.grid();
+        let count = grid.count();
+        let most = (SHARED / (S::POINTS * LANES * self.weights.input_blocks())).max(GROUP);
+        let chunk = count.div_ceil(count.div_ceil(most));
+        for first in (0..count).step_by(chunk) {
+            let tiles = first..(first + chunk).min(count);
+            // The edges come with the last tiles.
+            let edges = edges.filter(|_| tiles.end == count);
+            self.some_by_block((&grid, tiles), edges, to);
+        }
+    }
+
+    /// Writes some tiles and perhaps those of the edges, all kernels of an output block being transformed by the task that
+    /// uses them.
+    fn some_by_block(
+        &self,
+        (grid, tiles): (&Grid<'_, S>, Range<usize>),
+        edges: Option<&Edges<'_>>,
+        to: (Sizes, Pointer),
+    ) {
+        let points = Points::of(grid, tiles.clone());
+        let edges = edges.map(|Edges { row, column }| {
+            rayon::join(|| Points::of(row, 0..row.count()), || Points::of(column, 0..column.count()))
         });
         let outputs = self.weights.output_blocks();
         let threads = rayon::current_num_threads();
         let blocks = if outputs >= 4 * threads { 2 } else { 1 };
         let tasks = outputs.div_ceil(blocks);
+        let segments = tiles.len().div_ceil(GROUP);
         let parts = (2 * threads).div_ceil(tasks).max(tiles.len().div_ceil(MOST_SUMS / S::POINTS)).min(segments);
-        let points = Points { numbers: &points, block_step, point_step };
         (0..tasks * parts).into_par_iter().for_each(|task| {
             let (first_block, part) = (task / parts * blocks, task % parts);
-            let bound = |part: usize| tiles.start + (tiles.len() * part / parts);
-            let some = bound(part)..bound(part + 1);
+            let bound = |part: usize, count: usize| count * part / parts;
             let blocks = first_block..(first_block + blocks).min(outputs);
-            vector::run(BlockByBlock { all: self, points, chunk: tiles.start, blocks, tiles: some, to });
+            let tiles = bound(part, tiles.len())..bound(part + 1, tiles.len());
+            let share = Share { points: &points, tiles };
+            let edges = edges.as_ref().map(|(row, column)| {
+                let tiles = |count: usize| bound(part, count)..bound(part + 1, count);
+                let (row_tiles, column_tiles) = (tiles(row.tiles.len()), tiles(column.tiles.len()));
+                (Share { points: row, tiles: row_tiles }, Share { points: column, tiles: column_tiles })
+            });
+            vector::run(BlockByBlock { all: self, blocks, writes_factors: part == 0, share, edges, to });
         });
+    }
+}
+
+/// Transformed patches of some tiles of a grid, `[point, block, tile, 16]`.
+struct Points<'a, S> {
+    grid: &'a Grid<'a, S>,
+    tiles: Range<usize>,
+    numbers: Memory,
+    block_step: usize,
+    point_step: usize,
+}
+
+impl<'a, S: Scheme> Points<'a, S> {
+    /// Transforms the patches.
+    fn of(grid: &'a Grid<'a, S>, tiles: Range<usize>) -> Self {
+        let inputs = grid.source.sizes.blocks;
+        let block_step = tiles.len() * LANES;
+        let point_step = inputs * block_step + LANES; // the odd line keeps points apart in the cache
+        let mut numbers = Memory::take(S::POINTS * point_step);
+        let to = Pointer::new(numbers.first());
+        let segments = tiles.len().div_ceil(GROUP);
+        (0..inputs * segments).into_par_iter().for_each(|task| {
+            let (block, first) = (task / segments, task % segments * GROUP);
+            let some = tiles.start + first..tiles.end.min(tiles.start + first + GROUP);
+            // SAFETY: this task's block and tiles at each point.
+            let first = unsafe { to.at(block * block_step + first * LANES) };
+            vector::run(Patches { grid, block, tiles: some, to: Lines { first, tile_step: LANES, point_step } });
+        });
+        Points { grid, tiles, numbers, block_step, point_step }
     }
 }
 
 /// Transforms some patches of one block.
 struct Patches<'a, S> {
-    all: &'a Winograd<'a, S>,
+    grid: &'a Grid<'a, S>,
     block: usize,
     tiles: Range<usize>,
-    to: *mut f32,
-    point_step: usize,
+    to: Lines<*mut f32>,
 }
 
 impl<S: Scheme> Kernel for Patches<'_, S> {
@@ -67,90 +117,168 @@ impl<S: Scheme> Kernel for Patches<'_, S> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         // SAFETY: whoever made this vouches for the room.
-        unsafe { self.all.enter::<V>(self.block, self.tiles, (self.to, self.point_step)) };
+        unsafe { self.grid.enter::<V>(self.block, self.tiles, self.to) };
     }
-}
-
-/// Transformed patches of a chunk of tiles, `[point, block, tile, 16]`.
-#[derive(Clone, Copy)]
-struct Points<'a> {
-    numbers: &'a [f32],
-    block_step: usize,
-    point_step: usize,
 }
 
 /// Some tiles of one or two output blocks: kernels are transformed a few input blocks at a time and used at once.
 struct BlockByBlock<'a, S> {
     all: &'a Winograd<'a, S>,
-    points: Points<'a>,
-    /// First tile of the chunk.
-    chunk: usize,
     blocks: Range<usize>,
-    tiles: Range<usize>,
+    /// Of all tasks of these output blocks only one does.
+    writes_factors: bool,
+    share: Share<'a, S>,
+    edges: Option<(Share<'a, LastRow>, Share<'a, LastColumn>)>,
     to: (Sizes, Pointer),
 }
 
-impl<S: Scheme> Kernel for BlockByBlock<'_, S> {
+impl<S: Filtering> Kernel for BlockByBlock<'_, S> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let (all, inputs, count) = (self.all, self.all.weights.input_blocks(), self.tiles.len());
-        let block_step = count * LANES;
-        let (in_step, out_step) = (DEPTH * BLOCK + LANES, self.blocks.len() * block_step + LANES);
+        let (all, inputs, blocks) = (self.all, self.all.weights.input_blocks(), self.blocks.clone());
+        let in_step = DEPTH * BLOCK + LANES;
         let kernels_step = POINTS * in_step + LANES;
-        let mut kernels = Memory::take(self.blocks.len() * kernels_step);
-        let mut sums = Memory::take(S::POINTS * out_step);
-        let (kernels, sums) = (kernels.first(), sums.first());
-        let mut energies = Energies::new(all.demodulation, self.blocks.clone());
+        let mut kernels = Memory::take(blocks.len() * kernels_step);
+        let kernels = kernels.first();
+        let mut sums = self.share.sums(blocks.len());
+        let mut edge_sums =
+            self.edges.as_ref().map(|(row, column)| (row.sums(blocks.len()), column.sums(blocks.len())));
+        let mut energies = Energies::new(all.demodulation, blocks.clone());
         for first in (0..inputs).step_by(DEPTH) {
             let depth = DEPTH.min(inputs - first);
-            for (i, output) in self.blocks.clone().enumerate() {
+            for (i, output) in blocks.clone().enumerate() {
                 for input in 0..depth {
                     let to = kernels.wrapping_add(i * kernels_step + input * BLOCK);
                     // SAFETY: room for a block at each point.
                     unsafe { all.transform::<V>((output, first + input), &mut energies, (to, in_step)) };
                 }
             }
-            for point in 0..S::POINTS {
-                let offset = point * self.points.point_step
-                    + first * self.points.block_step
-                    + (self.tiles.start - self.chunk) * LANES;
-                // While this point is multiplied, the next kernels come, and the next point's pixels.
-                let next = first + depth..first + depth + DEPTH;
-                all.weights.ask_for::<V>(self.blocks.clone(), next, (point, S::POINTS));
-                for tile in 0..count {
-                    let next = offset + self.points.point_step + tile * LANES;
-                    V::prefetch(self.points.numbers.as_ptr().wrapping_add(next));
-                }
-                // SAFETY: these input blocks at this point, of kernels, patches and sums.
-                unsafe {
-                    let sum = Sum {
-                        weights: kernels.add(S::kernel_point(point) * in_step),
-                        weights_step: kernels_step,
-                        pixels: self.points.numbers[offset..].as_ptr(),
-                        block_step: self.points.block_step,
-                        blocks: depth,
-                        taps: &[0],
-                    };
-                    let to =
-                        Target { first: sums.add(point * out_step), position_step: LANES, block_step, adds: first > 0 };
-                    product::<V, 1>(sum, count, self.blocks.len(), to);
+            let next = (all.weights, blocks.clone(), first + depth..first + depth + DEPTH);
+            let part = Part { kernels, in_step, kernels_step, first, depth, blocks: blocks.len() };
+            // SAFETY: the kernels of these blocks, and sums for as many.
+            unsafe {
+                self.share.multiply::<V>(part, Some(&next), &mut sums);
+                if let (Some((row, column)), Some((row_sums, column_sums))) = (&self.edges, &mut edge_sums) {
+                    row.multiply::<V>(part, None, row_sums);
+                    column.multiply::<V>(part, None, column_sums);
                 }
             }
         }
-        if self.tiles.start == self.chunk {
-            // SAFETY: of all parts of these output blocks only the first one writes.
+        if self.writes_factors {
+            // SAFETY: the only task of these output blocks that does.
             unsafe { energies.write_factors() };
         }
         let mut factors = vec![0.0; energies.all_factors()];
         energies.copy_factors(&mut factors);
         let found = all.demodulation.is_some().then_some(factors.as_slice());
         let finish = all.finish.map(|finish| Finish { factors: found.or(finish.factors), ..finish });
-        for (i, block) in self.blocks.enumerate() {
-            let sums = (sums.wrapping_add(i * block_step).cast_const(), out_step);
-            // SAFETY: these tiles and blocks belong to this task.
-            unsafe { all.leave::<V>((block, finish.as_ref()), self.tiles.clone(), sums, self.to) };
+        let blocks = (blocks, finish.as_ref());
+        // SAFETY: these tiles and blocks belong to this task.
+        unsafe {
+            self.share.leave::<V>(blocks.clone(), &mut sums, self.to);
+            if let (Some((row, column)), Some((row_sums, column_sums))) = (&self.edges, &mut edge_sums) {
+                row.leave::<V>(blocks.clone(), row_sums, self.to);
+                column.leave::<V>(blocks, column_sums, self.to);
+            }
+        }
+    }
+}
+
+/// Transformed kernels of a few input blocks of some output blocks.
+#[derive(Clone, Copy)]
+struct Part {
+    kernels: *const f32,
+    /// From one point to the next, and from one output block to the next.
+    in_step: usize,
+    kernels_step: usize,
+    /// The first input block, their number, and the number of output blocks.
+    first: usize,
+    depth: usize,
+    blocks: usize,
+}
+
+/// What will be read soon: output and input blocks of weights.
+type Next<'a> = (Weights<'a>, Range<usize>, Range<usize>);
+
+/// The tiles of a task, counted from the first one of the points.
+struct Share<'a, S> {
+    points: &'a Points<'a, S>,
+    tiles: Range<usize>,
+}
+
+/// Sums of all points, `[point, block, tile, 16]`.
+struct Sums {
+    numbers: Memory,
+    block_step: usize,
+    point_step: usize,
+}
+
+impl<S: Scheme> Share<'_, S> {
+    /// Room for sums.
+    #[inline(always)]
+    fn sums(&self, blocks: usize) -> Sums {
+        let block_step = self.tiles.len() * LANES;
+        let point_step = blocks * block_step + LANES;
+        Sums { numbers: Memory::take(S::POINTS * point_step), block_step, point_step }
+    }
+
+    /// Adds some input blocks' part to the sums; while a point is multiplied, the next kernels come, and the next point's
+    /// pixels.
+    ///
+    /// # Safety
+    /// The kernels can be read; the sums are of as many blocks.
+    #[inline(always)]
+    unsafe fn multiply<V: Vector>(&self, part: Part, next: Option<&Next<'_>>, sums: &mut Sums) {
+        let points = self.points;
+        for point in 0..S::POINTS {
+            let offset = point * points.point_step + part.first * points.block_step + self.tiles.start * LANES;
+            if let Some((weights, outputs, inputs)) = next {
+                weights.ask_for::<V>(outputs.clone(), inputs.clone(), (point, S::POINTS));
+            }
+            for tile in 0..self.tiles.len() {
+                V::prefetch(points.numbers.as_ptr().wrapping_add(offset + points.point_step + tile * LANES));
+            }
+            // SAFETY: these input blocks at this point, of kernels, patches and sums.
+            unsafe {
+                let sum = Sum {
+                    weights: part.kernels.add(S::kernel_point(point) * part.in_step),
+                    weights_step: part.kernels_step,
+                    pixels: points.numbers[offset..].as_ptr(),
+                    block_step: points.block_step,
+                    blocks: part.depth,
+                    taps: &[0],
+                };
+                let to = Target {
+                    first: sums.numbers.first().add(point * sums.point_step),
+                    position_step: LANES,
+                    block_step: sums.block_step,
+                    adds: part.first > 0,
+                };
+                product::<V, 1>(sum, self.tiles.len(), part.blocks, to);
+            }
+        }
+    }
+
+    /// Transforms the sums back and stores them.
+    ///
+    /// # Safety
+    /// These tiles of these blocks of the result are the caller's alone.
+    #[inline(always)]
+    unsafe fn leave<V: Vector>(
+        &self,
+        (blocks, finish): (Range<usize>, Option<&Finish<'_>>),
+        sums: &mut Sums,
+        to: (Sizes, Pointer),
+    ) {
+        let (points, block_step) = (self.points, sums.block_step);
+        let tiles = points.tiles.start + self.tiles.start..points.tiles.start + self.tiles.end;
+        for (i, block) in blocks.enumerate() {
+            let first = sums.numbers.first().wrapping_add(i * block_step).cast_const();
+            let lines = Lines { first, tile_step: LANES, point_step: sums.point_step };
+            // SAFETY: the caller's promise.
+            unsafe { points.grid.leave::<V>((block, finish), tiles.clone(), lines, to) };
         }
     }
 }

@@ -6,13 +6,16 @@
 
 use std::marker::PhantomData;
 
-use super::transforms::{Along, load, pixels_to_points, write_turned};
-use super::{Channels, Finish, Scheme, TILE};
+use super::edges::Edges;
+use super::grid::Grid;
+use super::scheme::{Filtering, Scheme};
+use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::demodulation::Demodulation;
-use crate::ops::blocked::maps::{Maps, Sizes, View};
+use crate::ops::blocked::finish::{Channels, Finish};
+use crate::ops::blocked::maps::{Sizes, View};
 use crate::ops::blocked::memory::Pointer;
-use crate::ops::blocked::streamed::{Run, Streamed};
+use crate::ops::blocked::product::{Sum, Target, product};
 use crate::ops::blocked::weights::Weights;
 use crate::ops::blocked::winograd::Winograd;
 use crate::ops::vector::Vector;
@@ -20,11 +23,11 @@ use crate::ops::vector::Vector;
 /// Points along a side of a patch.
 pub(super) const SIDE: usize = 9;
 /// Pixels along a side of a patch.
-const PATCH: usize = 5;
+pub(super) const PATCH: usize = 5;
 /// Points along a side of a kernel.
 pub(super) const KERNEL: usize = 6;
 /// Results along a side of a tile.
-const RESULTS: usize = 8;
+pub(super) const RESULTS: usize = 8;
 
 /// The scheme.
 #[derive(Clone, Copy)]
@@ -52,7 +55,7 @@ pub(super) fn to_five_points<V: Vector>(d: [V; PATCH]) -> [V; 5] {
 }
 
 /// Five pixels to the points of F(4, 2), and the last four pixels themselves.
-struct PatchToPoints;
+pub(super) struct PatchToPoints;
 
 impl Along<PATCH, SIDE> for PatchToPoints {
     #[inline(always)]
@@ -94,7 +97,7 @@ pub(super) fn to_four_results<V: Vector>(m: [V; 5]) -> [V; 4] {
 }
 
 /// Nine products to eight results, even and odd ones in turn.
-struct PointsToResults;
+pub(super) struct PointsToResults;
 
 impl Along<SIDE, RESULTS> for PointsToResults {
     #[inline(always)]
@@ -116,9 +119,9 @@ pub(super) unsafe fn kernel_to_points<V: Vector>(taps: [[V; 3]; 3], (points, poi
 
 impl Scheme for Doubling {
     const POINTS: usize = SIDE * SIDE;
-    const PATCH: usize = PATCH;
-    const STEP: usize = TILE;
-    const SIDE: usize = RESULTS;
+    const PATCH: (usize, usize) = (PATCH, PATCH);
+    const STEP: (usize, usize) = (TILE, TILE);
+    const SIDES: (usize, usize) = (RESULTS, RESULTS);
 
     #[inline(always)]
     fn kernel_point(point: usize) -> usize {
@@ -136,9 +139,9 @@ impl Scheme for Doubling {
     }
 
     #[inline(always)]
-    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), points: (*mut f32, usize)) {
+    unsafe fn product<V: Vector>(sum: Sum<'_>, tiles: usize, blocks: usize, to: Target) {
         // SAFETY: the caller's promise.
-        unsafe { kernel_to_points(load::<V, 3, 3>(taps, (3 * tap_step, tap_step)), points) }
+        unsafe { product::<V, { SIDE * SIDE }>(sum, tiles, blocks, to) }
     }
 
     #[inline(always)]
@@ -153,6 +156,14 @@ impl Scheme for Doubling {
             let points = load(points, (SIDE * point_step, point_step));
             write_turned::<PointsToResults, V, SIDE, RESULTS>(points, to, (row_step, LANES));
         }
+    }
+}
+
+impl Filtering for Doubling {
+    #[inline(always)]
+    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), points: (*mut f32, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe { kernel_to_points(load::<V, 3, 3>(taps, (3 * tap_step, tap_step)), points) }
     }
 }
 
@@ -171,11 +182,8 @@ pub(crate) struct Doubled<'a> {
     pub demodulation: Option<Demodulation<'a>>,
 }
 
-/// The order of the taps of the last row, 6 to 8, and of the last column, 2, 5 and 8: those of even results are neighbours.
-const EDGE_TAPS: [usize; 5] = [6, 8, 2, 7, 5];
-
 impl Doubled<'_> {
-    /// Writes every pixel to maps of these sizes: all but the last row and column by tiles, those directly.
+    /// Writes every pixel to maps of these sizes: all but the last row and column by tiles of 8x8, those by tiles of 8.
     pub fn write(&self, to: (Sizes, Pointer)) {
         let (h, w) = self.size;
         let winograd = Winograd::<Doubling> {
@@ -189,48 +197,20 @@ impl Doubled<'_> {
             finish: None,
             demodulation: self.demodulation,
         };
-        winograd.write(to);
-        let (row, column) = (self.strip((h, 0), (1, w + 2)), self.strip((0, w), (h + 2, 1)));
-        let place = |pixel: (usize, usize)| to.0.offset(0, 0, (self.corner.0 + pixel.0, self.corner.1 + pixel.1));
-        let run = |source, first_tap: usize, sees: &[usize], pixels: usize, (to, unit): (usize, usize)| Run {
-            source,
-            sees: sees.iter().map(|place| place * LANES).collect(),
-            first_tap,
-            pixels,
-            to,
-            step: 2 * unit,
-        };
-        let (along, down) = (LANES, to.0.row());
-        // Even results see the pixel before and their own, the last one in the corner too; odd ones their own.
-        let runs = [
-            run(&row, 0, &[1, 0], w + 1, (place((2 * h, 0)), along)),
-            run(&row, 3, &[1], w, (place((2 * h, 1)), along)),
-            run(&column, 1, &[0, 1], h, (place((0, 2 * w)), down)),
-            run(&column, 4, &[1], h, (place((1, 2 * w)), down)),
-        ];
-        Streamed { weights: self.weights, taps: &EDGE_TAPS, runs: &runs, demodulation: None }.write(to);
+        // One tile more for the corner.
+        let edges = Edges { row: self.edge((h, 0), (1, w / TILE + 1)), column: self.edge((0, w), (h / TILE, 1)) };
+        winograd.write_with(Some(&edges), to);
     }
 
-    /// A few rows or columns of the source, scaled, from pixel `first` on.
-    fn strip(&self, first: (usize, usize), (rows, columns): (usize, usize)) -> Maps {
-        let sizes = Sizes { rows, columns, ..self.source.sizes };
-        let mut maps = Maps::new(sizes);
-        for (i, line) in maps.memory.chunks_exact_mut(LANES).enumerate() {
-            let (block, pixel) = (i / (rows * columns), i % (rows * columns));
-            let (image, within) = (block / sizes.blocks, block % sizes.blocks);
-            let row = (first.0 + pixel / columns) as isize + self.source.corner.0;
-            let column = (first.1 + pixel % columns) as isize + self.source.corner.1;
-            let from = self.source.sizes;
-            if !(0..from.rows as isize).contains(&row) || !(0..from.columns as isize).contains(&column) {
-                line.fill(0.0);
-                continue;
-            }
-            let offset = from.offset(image, within, (row as usize, column as usize));
-            line.copy_from_slice(&self.source.numbers[offset..][..LANES]);
-            if let Some(scales) = self.scales {
-                line.iter_mut().zip(&scales[block * LANES..]).for_each(|(number, scale)| *number *= scale);
-            }
+    /// Tiles of an edge that begins behind so many pixels.
+    fn edge<S>(&self, (rows, columns): (usize, usize), tiles: (usize, usize)) -> Grid<'_, S> {
+        let corner = (self.source.corner.0 + rows as isize, self.source.corner.1 + columns as isize);
+        Grid {
+            scheme: PhantomData,
+            source: View { corner, ..self.source },
+            scales: self.scales,
+            tiles,
+            corner: (self.corner.0 + 2 * rows, self.corner.1 + 2 * columns),
         }
-        maps
     }
 }

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::scheme::{POINTS, Same, Scheme};
 use super::transforms::{SIDE, TILE, TileToPoints, pixels_to_points, points_to_kernel};
-use super::{POINTS, Same, Scheme};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::maps::{Patch, View};
 use crate::ops::blocked::memory::{Memory, Pointer};
@@ -215,11 +215,11 @@ impl<S: Adjoint> Kernel for Enter<'_, S> {
             unsafe {
                 let to = (self.to.0.add(i * LANES), self.to.1);
                 if is_image {
-                    let first = (row * S::STEP, column * S::STEP);
+                    let first = (row * S::STEP.0, column * S::STEP.1);
                     S::enter::<V>(from.maps.patch::<V>((image, block), first, S::PATCH, &mut copy), scale, to);
                 } else {
-                    let first = (row * S::SIDE, column * S::SIDE);
-                    S::gather::<V>(from.maps.patch::<V>((image, block), first, S::SIDE, &mut copy), scale, to);
+                    let first = (row * S::SIDES.0, column * S::SIDES.1);
+                    S::gather::<V>(from.maps.patch::<V>((image, block), first, S::SIDES, &mut copy), scale, to);
                 }
             }
         }

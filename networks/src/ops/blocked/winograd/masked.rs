@@ -1,7 +1,10 @@
 //! Gradients that go back through a ReLU as they are written: in place of what the ReLU has given.
 
-use super::{Channels, Finish, POINTS, Same, Scheme, TILE, points_to_tile, store, transforms};
+use super::scheme::{Filtering, Same, Scheme, store};
+use super::transforms::points_to_tile;
 use crate::ops::blocked::LANES;
+use crate::ops::blocked::finish::{Channels, Finish};
+use crate::ops::blocked::product::{Sum, Target};
 use crate::ops::vector::Vector;
 
 /// F(4x4, 3x3) into maps of whole tiles that say where results count: they replace positive numbers, and 0 the others.
@@ -9,14 +12,14 @@ use crate::ops::vector::Vector;
 pub(crate) struct WherePositive;
 
 impl Scheme for WherePositive {
-    const POINTS: usize = POINTS;
-    const PATCH: usize = transforms::SIDE;
-    const STEP: usize = TILE;
-    const SIDE: usize = TILE;
+    const POINTS: usize = Same::POINTS;
+    const PATCH: (usize, usize) = Same::PATCH;
+    const STEP: (usize, usize) = Same::STEP;
+    const SIDES: (usize, usize) = Same::SIDES;
 
     #[inline(always)]
     fn kernel_point(point: usize) -> usize {
-        point
+        Same::kernel_point(point)
     }
 
     #[inline(always)]
@@ -26,9 +29,9 @@ impl Scheme for WherePositive {
     }
 
     #[inline(always)]
-    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize)) {
+    unsafe fn product<V: Vector>(sum: Sum<'_>, tiles: usize, blocks: usize, to: Target) {
         // SAFETY: the caller's promise.
-        unsafe { Same::kernel::<V>(taps, points) }
+        unsafe { Same::product::<V>(sum, tiles, blocks, to) }
     }
 
     #[inline(always)]
@@ -49,5 +52,13 @@ impl Scheme for WherePositive {
             }
             store(tile, (to, row_step));
         }
+    }
+}
+
+impl Filtering for WherePositive {
+    #[inline(always)]
+    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe { Same::kernel::<V>(taps, points) }
     }
 }

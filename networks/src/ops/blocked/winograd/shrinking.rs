@@ -6,9 +6,11 @@
 
 use super::doubling::{KERNEL, SIDE, kernel_point, kernel_to_points, to_five_points, to_four_results};
 use super::gradient::Adjoint;
+use super::scheme::{Filtering, Scheme};
 use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
-use super::{Channels, Finish, Scheme};
 use crate::ops::blocked::LANES;
+use crate::ops::blocked::finish::{Channels, Finish};
+use crate::ops::blocked::product::{Sum, Target, product};
 use crate::ops::vector::Vector;
 
 /// Pixels along a side of a patch.
@@ -72,9 +74,9 @@ impl Along<KERNEL, 3> for PointsToTaps {
 
 impl Scheme for Shrinking {
     const POINTS: usize = SIDE * SIDE;
-    const PATCH: usize = PATCH;
-    const STEP: usize = 2 * TILE;
-    const SIDE: usize = TILE;
+    const PATCH: (usize, usize) = (PATCH, PATCH);
+    const STEP: (usize, usize) = (2 * TILE, 2 * TILE);
+    const SIDES: (usize, usize) = (TILE, TILE);
 
     #[inline(always)]
     fn kernel_point(point: usize) -> usize {
@@ -91,14 +93,10 @@ impl Scheme for Shrinking {
         unsafe { pixels_to_points::<PatchToPoints, V, PATCH, SIDE>((pixels, row_step), scale, (points, point_step)) }
     }
 
-    /// As for doubling, with the taps turned round.
     #[inline(always)]
-    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), points: (*mut f32, usize)) {
+    unsafe fn product<V: Vector>(sum: Sum<'_>, tiles: usize, blocks: usize, to: Target) {
         // SAFETY: the caller's promise.
-        unsafe {
-            let [a, b, c] = load::<V, 3, 3>(taps, (3 * tap_step, tap_step));
-            kernel_to_points([[c[2], c[1], c[0]], [b[2], b[1], b[0]], [a[2], a[1], a[0]]], points);
-        }
+        unsafe { product::<V, { SIDE * SIDE }>(sum, tiles, blocks, to) }
     }
 
     #[inline(always)]
@@ -112,6 +110,18 @@ impl Scheme for Shrinking {
         unsafe {
             let points = load(points, (SIDE * point_step, point_step));
             write_turned::<PointsToResults, V, SIDE, TILE>(points, to, (row_step, LANES));
+        }
+    }
+}
+
+impl Filtering for Shrinking {
+    /// As for doubling, with the taps turned round.
+    #[inline(always)]
+    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), points: (*mut f32, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [a, b, c] = load::<V, 3, 3>(taps, (3 * tap_step, tap_step));
+            kernel_to_points([[c[2], c[1], c[0]], [b[2], b[1], b[0]], [a[2], a[1], a[0]]], points);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::ops::blocked::weights::Weights;
 use crate::ops::blocked::winograd::doubling::{Doubled, Doubling};
 use crate::ops::blocked::winograd::gradient::{Adjoint, Factor, KernelSums};
 use crate::ops::blocked::winograd::shrinking::Shrinking;
-use crate::ops::blocked::winograd::{Same, Scheme, TILE, Winograd};
+use crate::ops::blocked::winograd::{Filtering, Same, TILE, Winograd};
 use crate::ops::conv::geometry::Geometry;
 
 /// Feature maps.
@@ -59,8 +59,8 @@ fn form(geometry: &Geometry) -> Form {
 }
 
 /// Tiles of `side` pixels that cover a size.
-fn tiles((rows, columns): (usize, usize), side: usize) -> (usize, usize) {
-    (rows.div_ceil(side), columns.div_ceil(side))
+fn tiles((rows, columns): (usize, usize), sides: (usize, usize)) -> (usize, usize) {
+    (rows.div_ceil(sides.0), columns.div_ceil(sides.1))
 }
 
 /// Output side from image side and weight.
@@ -104,7 +104,7 @@ pub(in crate::ops) fn adjoint(geometry: &Geometry, output: Blocks<'_>, kernel: K
     }
 }
 
-fn by_tiles<S: Scheme>(
+fn by_tiles<S: Filtering>(
     (source, corner): (Blocks<'_>, (isize, isize)),
     (weights, taps): (Weights<'_>, [usize; 9]),
     to: Sizes,
@@ -115,7 +115,7 @@ fn by_tiles<S: Scheme>(
         scales: source.scales,
         weights,
         taps,
-        tiles: tiles((to.rows, to.columns), S::SIDE),
+        tiles: tiles((to.rows, to.columns), S::SIDES),
         corner: (0, 0),
         finish: None,
         demodulation: None,
@@ -176,7 +176,7 @@ fn tile_sums<S: Adjoint>(
     let mut sums = KernelSums::new(outputs, inputs);
     let of_image = Factor { maps: image.maps.seen_from(corner), scales: image.scales };
     let of_output = Factor { maps: output.maps.view(), scales: output.scales };
-    sums.add(of_image, of_output, tiles(geometry.output, S::SIDE));
+    sums.add(of_image, of_output, tiles(geometry.output, S::SIDES));
     sums
 }
 

@@ -1,0 +1,143 @@
+//! A grid of tiles on its way from pixels to points and back.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::scheme::Scheme;
+use crate::ops::blocked::LANES;
+use crate::ops::blocked::finish::Finish;
+use crate::ops::blocked::maps::{Patch, Sizes, View};
+use crate::ops::blocked::memory::Pointer;
+use crate::ops::vector::Vector;
+
+/// Tiles side by side.
+#[derive(Clone, Copy)]
+pub(super) struct Grid<'a, S> {
+    pub scheme: PhantomData<S>,
+    /// Tile (0, 0) sees its pixels from (0, 0) on.
+    pub source: View<'a>,
+    /// A factor for each image and input channel, blocks filled up.
+    pub scales: Option<&'a [f32]>,
+    /// Rows and columns of tiles.
+    pub tiles: (usize, usize),
+    /// Where the first tile goes in the result.
+    pub corner: (usize, usize),
+}
+
+/// Where the points of one block of some tiles lie: the first tile's first point, and the ways to the next tile's and to the
+/// next point, in numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Lines<P> {
+    pub first: P,
+    pub tile_step: usize,
+    pub point_step: usize,
+}
+
+impl<S: Scheme> Grid<'_, S> {
+    /// Tiles of all images.
+    pub fn count(&self) -> usize {
+        self.source.sizes.images * self.tiles.0 * self.tiles.1
+    }
+
+    /// Image, row and column of a tile.
+    #[inline(always)]
+    fn place(&self, tile: usize) -> (usize, usize, usize) {
+        let (rows, columns) = self.tiles;
+        (tile / (rows * columns), tile / columns % rows, tile % columns)
+    }
+
+    /// Transforms one block of some patches.
+    ///
+    /// # Safety
+    /// `to` has room for a line of each tile at each point.
+    #[inline(always)]
+    pub unsafe fn enter<V: Vector>(&self, block: usize, tiles: Range<usize>, to: Lines<*mut f32>) {
+        let blocks = self.source.sizes.blocks;
+        let mut copy = Patch::new();
+        for (i, tile) in tiles.enumerate() {
+            let (image, row, column) = self.place(tile);
+            let pixel = (row * S::STEP.0, column * S::STEP.1);
+            let pixels = self.source.patch::<V>((image, block), pixel, S::PATCH, &mut copy);
+            let scale = self.scales.map(|scales| scales[(image * blocks + block) * LANES..][..LANES].as_ptr());
+            ask_for_square::<V>(pixels.0.wrapping_add(S::PATCH.1 * LANES), pixels.1, (S::PATCH.0, S::STEP.1));
+            let next = Lines { first: to.first.wrapping_add((i + 1) * to.tile_step).cast_const(), ..to.read() };
+            ask_for_points::<V, S>(next);
+            // SAFETY: a patch of the source, and this tile's lines.
+            unsafe { S::enter::<V>(pixels, scale, (to.first.add(i * to.tile_step), to.point_step)) };
+        }
+    }
+
+    /// Transforms one block of some tiles' sums back and stores them.
+    ///
+    /// # Safety
+    /// `sums` holds a line of each tile at each point; the block of these tiles in the result is the caller's alone.
+    #[inline(always)]
+    pub unsafe fn leave<V: Vector>(
+        &self,
+        (block, finish): (usize, Option<&Finish<'_>>),
+        tiles: Range<usize>,
+        sums: Lines<*const f32>,
+        (sizes, to): (Sizes, Pointer),
+    ) {
+        let mut copy = Patch::new();
+        for (i, tile) in tiles.enumerate() {
+            let (image, row, column) = self.place(tile);
+            let (row, column) = (row * S::SIDES.0, column * S::SIDES.1);
+            let (top, left) = (row + self.corner.0, column + self.corner.1);
+            let (rows, columns) = (S::SIDES.0.min(sizes.rows - top), S::SIDES.1.min(sizes.columns - left));
+            let is_whole = (rows, columns) == S::SIDES;
+            // SAFETY: the caller's promise.
+            let first = unsafe { to.at(sizes.offset(image, block, (top, left))) };
+            let target = if is_whole { (first, sizes.row()) } else { (copy.first(), S::SIDES.1 * LANES) };
+            ask_for_square::<V>(first.wrapping_add(S::SIDES.1 * LANES), sizes.row(), S::SIDES);
+            ask_for_points::<V, S>(Lines { first: sums.first.wrapping_add((i + 1) * sums.tile_step), ..sums });
+            for lane in (0..LANES).step_by(V::LANES) {
+                // SAFETY: the caller's promise, and room for a tile in the copy.
+                unsafe {
+                    let points = (sums.first.add(i * sums.tile_step + lane), sums.point_step);
+                    let to = (target.0.add(lane), target.1);
+                    match finish {
+                        None => S::leave::<V>(points, None, (image, row, column), to),
+                        Some(finish) => {
+                            let channels = finish.channels::<V>((image, block, sizes.blocks), lane);
+                            S::leave::<V>(points, Some((finish, &channels)), (image, row, column), to);
+                        }
+                    }
+                }
+            }
+            for y in 0..if is_whole { 0 } else { rows } {
+                // SAFETY: the part of a row of the tile that lies within the result.
+                unsafe {
+                    let from = target.0.add(y * target.1);
+                    std::ptr::copy_nonoverlapping(from, first.add(y * sizes.row()), columns * LANES);
+                }
+            }
+        }
+    }
+}
+
+impl Lines<*mut f32> {
+    /// The same lines, to be read.
+    #[inline(always)]
+    pub fn read(self) -> Lines<*const f32> {
+        Lines { first: self.first.cast_const(), tile_step: self.tile_step, point_step: self.point_step }
+    }
+}
+
+/// Asks for the pixels of the next tile, rows `row_step` numbers apart, while this one is worked on.
+#[inline(always)]
+fn ask_for_square<V: Vector>(first: *const f32, row_step: usize, (rows, columns): (usize, usize)) {
+    for y in 0..rows {
+        for x in 0..columns {
+            V::prefetch(first.wrapping_add(y * row_step + x * LANES));
+        }
+    }
+}
+
+/// Asks for the points of the next tile, unless they follow those of this one, which the processor notices itself.
+#[inline(always)]
+fn ask_for_points<V: Vector, S: Scheme>(lines: Lines<*const f32>) {
+    for point in 0..if lines.point_step == LANES { 0 } else { S::POINTS } {
+        V::prefetch(lines.first.wrapping_add(point * lines.point_step));
+    }
+}

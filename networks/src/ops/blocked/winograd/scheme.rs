@@ -1,0 +1,127 @@
+//! What a way of filtering with fewer products consists of, and F(4x4, 3x3) as one.
+
+use super::transforms::{self, PatchToPoints, TILE, kernel_to_points, pixels_to_points, points_to_tile};
+use crate::ops::blocked::LANES;
+use crate::ops::blocked::finish::{Channels, Finish};
+use crate::ops::blocked::product::{Sum, Target, product};
+use crate::ops::vector::Vector;
+
+/// Points of a kernel whatever the scheme, and of a tile of F(4x4, 3x3).
+pub(super) const POINTS: usize = transforms::SIDE * transforms::SIDE;
+
+/// Patches become points, and sums of products of points become pixels. Pairs are rows and columns.
+pub(crate) trait Scheme: Copy + Sync {
+    /// Points of a patch.
+    const POINTS: usize;
+    /// Pixels of a patch.
+    const PATCH: (usize, usize);
+    /// Pixels from one patch to the next.
+    const STEP: (usize, usize);
+    /// Pixels of the result in a tile.
+    const SIDES: (usize, usize);
+
+    /// The point of the kernel that a point of the patch meets.
+    fn kernel_point(point: usize) -> usize;
+
+    /// A patch, rows `pixels.1` numbers apart, to points, `points.1` apart; each channel is scaled.
+    ///
+    /// # Safety
+    /// The pixels can be read and the points written.
+    unsafe fn enter<V: Vector>(pixels: (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize));
+
+    /// Sums over channels of one point of tiles whose points lie one after the other, [`POINTS`](Self::POINTS) lines from
+    /// tile to tile.
+    ///
+    /// # Safety
+    /// As [`product`].
+    unsafe fn product<V: Vector>(sum: Sum<'_>, tiles: usize, blocks: usize, to: Target);
+
+    /// One vector of each point to a tile, rows `to.1` apart, finished where `place` (image, row and column) is.
+    ///
+    /// # Safety
+    /// The points can be read and the pixels written.
+    unsafe fn leave<V: Vector>(
+        points: (*const f32, usize),
+        finish: Option<(&Finish<'_>, &Channels<V>)>,
+        place: (usize, usize, usize),
+        to: (*mut f32, usize),
+    );
+}
+
+/// A scheme that says what becomes of kernels.
+pub(crate) trait Filtering: Scheme {
+    /// One vector of each tap, `taps.1` apart, to the 36 points of the kernel.
+    ///
+    /// # Safety
+    /// The taps can be read and the points written.
+    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize));
+}
+
+/// F(4x4, 3x3)
+#[derive(Clone, Copy)]
+pub(crate) struct Same;
+
+impl Scheme for Same {
+    const POINTS: usize = POINTS;
+    const PATCH: (usize, usize) = (transforms::SIDE, transforms::SIDE);
+    const STEP: (usize, usize) = (TILE, TILE);
+    const SIDES: (usize, usize) = (TILE, TILE);
+
+    #[inline(always)]
+    fn kernel_point(point: usize) -> usize {
+        point
+    }
+
+    #[inline(always)]
+    unsafe fn enter<V: Vector>(pixels: (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            pixels_to_points::<PatchToPoints, V, { transforms::SIDE }, { transforms::SIDE }>(pixels, scale, points)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn product<V: Vector>(sum: Sum<'_>, tiles: usize, blocks: usize, to: Target) {
+        // SAFETY: the caller's promise.
+        unsafe { product::<V, POINTS>(sum, tiles, blocks, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn leave<V: Vector>(
+        (points, point_step): (*const f32, usize),
+        finish: Option<(&Finish<'_>, &Channels<V>)>,
+        place: (usize, usize, usize),
+        to: (*mut f32, usize),
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let tile = points_to_tile::<V>(points, point_step);
+            match finish {
+                None => store(tile, to),
+                Some((finish, channels)) => store(finish.tile(tile, channels, place), to),
+            }
+        }
+    }
+}
+
+impl Filtering for Same {
+    #[inline(always)]
+    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe { kernel_to_points::<V>(taps, points) }
+    }
+}
+
+/// Stores a tile in rows `row_step` numbers apart.
+///
+/// # Safety
+/// The pixels can be written.
+#[inline(always)]
+pub(super) unsafe fn store<V: Vector>(tile: [[V; TILE]; TILE], (to, row_step): (*mut f32, usize)) {
+    for (y, row) in tile.into_iter().enumerate() {
+        for (x, number) in row.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { number.store(to.add(y * row_step + x * LANES)) };
+        }
+    }
+}
