@@ -4,6 +4,7 @@
 //! Features stay in blocks of 16 channels, and their gradients take their place, so that the largest maps are written once
 //! forwards and once backwards.
 
+mod back;
 mod colours;
 mod ending;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::ops::expect_shape;
 use crate::ops::real::elements;
 use crate::ops::relu_conv::{Edge, ReluConv, fits_tiles, with_numbers};
 use crate::timing::timed;
+use back::Back;
 pub(crate) use colours::Colours;
 use ending::{Ending, Seen};
 
@@ -191,7 +193,7 @@ impl Distance {
         {
             let Some(mut features) = outputs.pop() else { continue };
             timed("gradient of distance of features", 0, || {
-                let way = ending::Back { target, linear: &group.linear, seen: &seen, of_distances };
+                let way = Back { target, linear: &group.linear, seen: &seen, of_distances };
                 way.replace(&mut features, coarse.as_ref());
             });
             coarse = Some(group.back(features, outputs)?);

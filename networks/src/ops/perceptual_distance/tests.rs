@@ -2,10 +2,10 @@
 
 use candle_core::{Device, Var};
 
-use super::ending::Largest;
+use super::back::Largest;
 use super::*;
 use crate::draws::Draws;
-use crate::ops::vector;
+use crate::ops::vector::{self, Instructions};
 use crate::ops::{Convolution, Edge, MaxPool, conv2d, max_pool2d};
 use crate::random::RandomState;
 
@@ -81,7 +81,10 @@ fn distances_and_gradients_are_those_of_plain_operations() {
         (3, 4, &[&[16]], (8, 12)),
         (1, 3, &[&[64], &[32, 512, 300]], (32, 40)),
     ];
-    for (n, c, widths, (h, w)) in cases {
+    // Whatever other tests choose meanwhile: all instructions give these results.
+    let all = [Instructions::Portable, Instructions::Avx2, Instructions::Widest];
+    for (instructions, (n, c, widths, (h, w))) in cases.into_iter().flat_map(|case| all.map(|each| (each, case))) {
+        instructions.choose();
         let groups = random(rng, c, widths);
         let colours = || Colours { shift: vec![100.0, 90.0, 80.0, 7.0][..c].to_vec(), scale: vec![60.0; c] };
         let mut draw = || rng.normal(&[n, c, h, w]).unwrap().affine(50.0, 127.5).unwrap();
@@ -89,10 +92,10 @@ fn distances_and_gradients_are_those_of_plain_operations() {
         let classifier = Arc::new(Classifier::new(groups.clone(), colours()).unwrap());
         let found = classifier.look_at(&target).unwrap().distance(images.as_tensor()).unwrap();
         let expected = plain([images.as_tensor(), &target], &groups, &colours());
-        assert!(off(&found, &expected) < 1e-5, "{widths:?}: {found} instead of {expected}");
+        assert!(off(&found, &expected) < 1e-5, "{widths:?}, {instructions:?}: {found} instead of {expected}");
         let factors: Vec<f64> = (0..n).map(|image| 1.5 - 0.7 * image as f64).collect();
         let off = off(&gradient(&found, &factors, &images), &gradient(&expected, &factors, &images));
-        assert!(off < 1e-3, "{widths:?}: the gradient is off by {off}");
+        assert!(off < 1e-3, "{widths:?}, {instructions:?}: the gradient is off by {off}");
     }
 }
 
