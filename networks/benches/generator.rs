@@ -81,7 +81,10 @@ fn main() {
     let peak = measured_peak();
     println!("{} threads, measured f32 peak {:.0} GFLOP/s", rayon::current_num_threads(), peak / 1e9);
     println!("paper256 generator: {:.2} GMAC an image", config.multiply_adds() as f64 / 1e9);
-    println!("{:>10} {:>6} {:>10} {:>10} {:>10} {:>14}", "arithmetic", "batch", "best ms", "median ms", "images/s", "share of peak");
+    println!(
+        "{:>10} {:>6} {:>10} {:>10} {:>10} {:>14}",
+        "arithmetic", "batch", "best ms", "median ms", "images/s", "share of peak"
+    );
     for (arithmetic, batch) in [(Arithmetic::Single, 1), (Arithmetic::Single, 8), (Arithmetic::Half, 1)] {
         let generator = generator.clone().with_arithmetic(arithmetic);
         let seeds: Vec<Seed> = (0..batch).map(Seed).collect();

@@ -10,10 +10,9 @@ use crate::encoder::{Encoder, Offsets};
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::latent::{WPlus, Z};
-use crate::ops::distance::squared_distance;
+use crate::ops::noise_structure::{Normalise, noise_structure};
 use crate::optim::{Adam, AdamConfig};
-pub use crate::perceptual::Perception;
-use crate::perceptual::scale::averaged;
+pub use crate::perceptual::{Comparison, Perception};
 use crate::random::RandomState;
 use crate::stylegan2::{Generator, GeneratorConfig, Noise};
 
@@ -130,8 +129,7 @@ pub struct StepLoss {
 /// A projection under way: several images at once, each with latents and noise images of its own.
 pub struct Projection<'a> {
     generator: &'a Generator,
-    perception: &'a dyn Perception,
-    target: Tensor,
+    target: Box<dyn Comparison + 'a>,
     schedule: Schedule,
     w: Var,
     noise: Vec<Var>,
@@ -225,12 +223,12 @@ impl<'a> Projection<'a> {
         if target.dims() != expected {
             return Err(Error::Shape { name: "target".to_owned(), expected, found: target.dims().to_vec() });
         }
-        let target = perception.features(target)?.detach();
+        let target = perception.look_at(target)?;
         let w = Var::from_tensor(&start.w)?;
         let noise = start.noise.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
         let vars = std::iter::once(w.clone()).chain(noise.iter().cloned()).collect();
         let adam = Adam::new(vars, AdamConfig { betas: schedule.betas, ..AdamConfig::DEFAULT });
-        Ok(Projection { generator, perception, target, schedule, w, noise, adam, step: 0 })
+        Ok(Projection { generator, target, schedule, w, noise, adam, step: 0 })
     }
 
     /// Skips the rest of the search: the next step is the first of the ramp down, if it has not begun yet.
@@ -281,13 +279,13 @@ impl<'a> Projection<'a> {
         };
         let images = self.generator.synthesis.forward(&Dual::from(ws), &noise)?.into_value();
         let images = images.affine(127.5, 127.5)?;
-        let distance = squared_distance(&self.perception.features(&images)?, &self.target)?; // [N]
+        let distance = self.target.distance(&images)?; // [N]
         let structure = self.noise_structure()?; // [N]
         let loss = (&distance + (&structure * self.schedule.noise_regularisation)?)?.sum_all()?;
         let gradients = loss.backward()?;
         self.adam.step(&gradients, self.schedule.learning_rate_at(self.step))?;
         for image in &self.noise {
-            image.set(&normalised(&image.as_detached_tensor())?)?;
+            image.as_detached_tensor().inplace_op1(&Normalise)?;
         }
         self.step += 1;
         Ok(StepLoss { distance: numbers(&distance)?, noise: numbers(&structure)? })
@@ -295,20 +293,9 @@ impl<'a> Projection<'a> {
 
     /// How much each pixel of the noise tells about its neighbour, over all scales down to 8 px; `[N]`.
     fn noise_structure(&self) -> Result<Tensor> {
-        let (n, device) = (self.w.dims()[0], self.w.device());
-        let mut sum = Tensor::zeros(n, DType::F32, device)?;
+        let mut sum = Tensor::zeros(self.w.dims()[0], DType::F32, self.w.device())?;
         for image in &self.noise {
-            let mut image = image.as_tensor().clone(); // [N, 1, R, R]
-            loop {
-                for axis in [3, 2] {
-                    let neighbours = (&image * image.roll(1, axis)?)?;
-                    sum = (sum + neighbours.flatten_from(1)?.mean(1)?.sqr()?)?;
-                }
-                if image.dim(2)? <= 8 {
-                    break;
-                }
-                image = averaged(&image, 2)?;
-            }
+            sum = (sum + noise_structure(image.as_tensor())?)?;
         }
         Ok(sum)
     }
@@ -318,15 +305,6 @@ impl<'a> Projection<'a> {
 fn every_layer(w: &Tensor, config: &GeneratorConfig) -> Result<Tensor> {
     let (n, _layers, w_dim) = w.dims3()?;
     Ok(w.broadcast_as((n, config.num_ws(), w_dim))?.contiguous()?)
-}
-
-/// Noise `[N, 1, R, R]` with mean 0 and mean square 1 for each image.
-fn normalised(image: &Tensor) -> Result<Tensor> {
-    let (n, one, r, _) = image.dims4()?;
-    let flat = image.reshape((n, r * r))?;
-    let flat = flat.broadcast_sub(&flat.mean_keepdim(1)?)?;
-    let flat = flat.broadcast_div(&flat.sqr()?.mean_keepdim(1)?.sqrt()?)?;
-    Ok(flat.reshape((n, one, r, r))?)
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {

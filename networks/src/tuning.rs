@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::latent::{WPlus, Z};
 use crate::optim::{Adam, AdamConfig};
-use crate::perceptual::Perception;
+use crate::perceptual::{Comparison, Perception};
 use crate::random::RandomState;
 use crate::stylegan2::{Generator, GeneratorConfig, Layer, Noise, Term, Weights};
 
@@ -69,7 +69,7 @@ pub struct Pivot<'a> {
 pub struct Tuning<'a> {
     settings: TuningConfig,
     pivot: Pivot<'a>,
-    target_features: Tensor,
+    target: Box<dyn Comparison + 'a>,
     original: Generator,
     tuned: Generator,
     tensors: BTreeMap<Layer, Tensor>,
@@ -100,7 +100,7 @@ impl<'a> Tuning<'a> {
         let named: HashMap<String, Tensor> = tensors.iter().map(|(layer, t)| (layer.to_string(), t.clone())).collect();
         Ok(Tuning {
             settings,
-            target_features: pivot.perception.features(&pivot.target)?.detach(),
+            target: pivot.perception.look_at(&pivot.target)?,
             original: Generator::from_weights(config, weights)?,
             tuned: Generator::new(config, &VarBuilder::from_tensors(named, DType::F32, &Device::Cpu))?,
             tensors,
@@ -115,7 +115,7 @@ impl<'a> Tuning<'a> {
     /// What the networks return.
     pub fn step(&mut self, rng: &mut RandomState) -> Result<TuningLoss> {
         let image = render(&self.tuned, self.pivot.ws.tensor())?;
-        let (distance, l2) = self.differences(&image, &self.target_features, &self.pivot.target)?;
+        let (distance, l2) = differences(&image, &*self.target, &self.pivot.target)?;
         let mut loss = (&distance + (&l2 * self.settings.l2)?)?;
         if let Some(locality) = self.settings.locality {
             loss = (loss + (self.drift(&locality, rng)? * locality.weight)?)?;
@@ -136,16 +136,9 @@ impl<'a> Tuning<'a> {
         let length = away.sqr()?.sum_keepdim(2)?.sqrt()?.clamp(1e-8, f64::MAX)?; // [1, num_ws, 1]
         let near = (self.pivot.ws.tensor() + (away.broadcast_div(&length)? * locality.radius)?)?;
         let before = render(&self.original, &near)?.detach();
-        let features = self.pivot.perception.features(&before)?.detach();
-        let (distance, l2) = self.differences(&render(&self.tuned, &near)?, &features, &before)?;
+        let target = self.pivot.perception.look_at(&before)?;
+        let (distance, l2) = differences(&render(&self.tuned, &near)?, &*target, &before)?;
         Ok((distance + (l2 * self.settings.l2)?)?)
-    }
-
-    /// Distance of the features and mean squared difference of the pixels; scalars.
-    fn differences(&self, image: &Tensor, features: &Tensor, target: &Tensor) -> Result<(Tensor, Tensor)> {
-        let distance = (self.pivot.perception.features(image)? - features)?.sqr()?.sum_all()?;
-        let l2 = ((image - target)? / 127.5)?.sqr()?.mean_all()?;
-        Ok((distance, l2))
     }
 
     /// The generator as it is now.
@@ -163,6 +156,12 @@ impl<'a> Tuning<'a> {
             Ok(self.tensors.get(&layer).expect("every layer of the configuration was inserted").copy()?.detach())
         })
     }
+}
+
+/// Distance of the features and mean squared difference of the pixels; scalars.
+fn differences(image: &Tensor, target: &dyn Comparison, pixels: &Tensor) -> Result<(Tensor, Tensor)> {
+    let l2 = ((image - pixels)? / 127.5)?.sqr()?.mean_all()?;
+    Ok((target.distance(image)?.sum_all()?, l2))
 }
 
 /// What renders the image at a fixed `w`, without its noise images.

@@ -148,6 +148,48 @@ fn gradients_are_those_of_finite_differences() {
     check_gradient("combined", &Combined(parts), 16);
 }
 
+/// Compares a comparison with a target that was looked at, and its gradient, with the squared distance of features.
+fn check_comparison(name: &str, perception: &dyn Perception, images: [Tensor; 2], tolerance: f64) {
+    let [image, target] = images;
+    let var = Var::from_tensor(&image).unwrap();
+    let by_features = (perception.features(var.as_tensor()).unwrap() - perception.features(&target).unwrap()).unwrap();
+    let expected = by_features.sqr().unwrap().sum(1).unwrap();
+    let found = perception.look_at(&target).unwrap().distance(var.as_tensor()).unwrap();
+    let gradient = |distances: &Tensor| {
+        let gradients = distances.sum_all().unwrap().backward().unwrap();
+        gradients.get(var.as_tensor()).unwrap().clone()
+    };
+    let norm = |x: &Tensor| {
+        x.to_dtype(DType::F64).unwrap().sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap().sqrt()
+    };
+    for (what, found, expected) in
+        [("distance", found.clone(), expected.clone()), ("gradient", gradient(&found), gradient(&expected))]
+    {
+        let off = norm(&(&found - &expected).unwrap()) / norm(&expected);
+        assert!(off < tolerance, "{name}: the {what} is off by {off}");
+    }
+}
+
+#[test]
+fn a_target_that_was_looked_at_is_as_far_away_as_its_features() {
+    let pair = |n, px| [images(1, n, px), images(2, n, px)];
+    let single = |pair: [Tensor; 2]| pair.map(|images| images.to_dtype(DType::F32).unwrap());
+    let squeezenet = || lpips(SqueezeNet::from_tensors(weights(squeezenet_shapes(true))).unwrap());
+    let vgg16 = weights(vgg16_shapes());
+    let in_single = vgg16.iter().map(|(name, tensor)| (name.clone(), tensor.to_dtype(DType::F32).unwrap())).collect();
+    check_comparison("pixels", &Pixels::MULTI_SCALE, pair(2, 16), 1e-9);
+    check_comparison("SqueezeNet", &squeezenet(), pair(2, 32), 1e-9);
+    check_comparison("VGG16, layer by layer", &lpips(Vgg16::from_tensors(vgg16).unwrap()), pair(1, 36), 1e-9);
+    let parts: Vec<Box<dyn Perception>> = vec![Box::new(squeezenet()), Box::new(Pixels::MULTI_SCALE)];
+    check_comparison("combined", &Combined(parts), pair(2, 32), 1e-9);
+    let vgg16 = lpips(Vgg16::from_tensors(in_single).unwrap());
+    check_comparison("VGG16 as one operator", &vgg16, single(pair(3, 128)), 1e-3);
+    let odd = "VGG16 at a size that does not halve often enough";
+    check_comparison(odd, &vgg16, single(pair(1, 72)), 1e-3);
+    let other_size = vgg16.look_at(&images(1, 3, 128).to_dtype(DType::F32).unwrap()).unwrap();
+    assert!(other_size.distance(&images(1, 3, 64).to_dtype(DType::F32).unwrap()).is_err());
+}
+
 #[test]
 fn large_images_are_looked_at_in_256_px() {
     let net = SqueezeNet::from_tensors(weights(squeezenet_shapes(true))).unwrap();

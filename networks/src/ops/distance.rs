@@ -9,7 +9,7 @@ use crate::ops::real::{Real, Shared, elements};
 use crate::timing::timed;
 
 /// Keeps the gradient finite where a vector is zero.
-const EPSILON: f64 = 1e-8;
+pub(super) const EPSILON: f64 = 1e-8;
 /// Pixels of a task, and numbers that are summed at a time.
 const PART: usize = 1 << 10;
 

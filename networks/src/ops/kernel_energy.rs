@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::grad::Dual;
 use crate::ops::real::{Real, elements};
+use crate::timing::timed;
 
 /// Kernels that make a task.
 const KERNELS_PER_TASK: usize = 1 << 12;
@@ -39,7 +40,10 @@ impl CustomOp1 for Energy {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (outputs, inputs, kh, kw) = layout.shape().dims4()?;
         let storage = match storage {
-            CpuStorage::F32(_) => CpuStorage::F32(sums_of_squares(elements::<f32>(storage, layout)?, kh * kw)),
+            CpuStorage::F32(_) => {
+                let weight = elements::<f32>(storage, layout)?;
+                CpuStorage::F32(timed(self.name(), 0, || sums_of_squares(weight, kh * kw)))
+            }
             CpuStorage::F64(_) => CpuStorage::F64(sums_of_squares(elements::<f64>(storage, layout)?, kh * kw)),
             _ => candle_core::bail!("the energy of kernels needs single or double precision"),
         };

@@ -2,39 +2,19 @@
 //!
 //! The features stay in blocks of 16 channels from the first layer to the last, forwards and backwards.
 
-use std::marker::PhantomData;
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::ops::blocked::finish::Finish;
 use crate::ops::blocked::maps::{Maps, Planes, from_planes, to_planes};
 use crate::ops::blocked::memory::written;
-use crate::ops::blocked::styled::{BORDER, bordered, framed};
-use crate::ops::blocked::weights::Weights;
-use crate::ops::blocked::winograd::{Same, TILE, Winograd};
-use crate::ops::blocked::{LANES, blocks_of};
+use crate::ops::blocked::styled::{BORDER, bordered};
 use crate::ops::conv::Method;
 use crate::ops::real::elements;
+use crate::ops::relu_conv::{Edge, ReluConv, fits_tiles, with_numbers};
 use crate::timing::timed;
-
-/// Fewest tiles that pay for transforming the kernels.
-const MIN_TILES: usize = 12;
-/// The taps of a kernel in reading order.
-const FORWARDS: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
-/// The taps as the gradient meets them.
-const BACKWARDS: [usize; 9] = [8, 7, 6, 5, 4, 3, 2, 1, 0];
-
-/// A convolution of step 1 that keeps the size, with bias and ReLU.
-#[derive(Clone)]
-pub(crate) struct ReluConv {
-    /// `[O, I, 3, 3]`
-    pub weight: Tensor,
-    /// `[O]`
-    pub bias: Tensor,
-}
 
 /// Applies the layers one after the other, or says nothing where the general way has to be taken.
 ///
@@ -44,19 +24,18 @@ pub(crate) struct ReluConv {
 /// # Errors
 /// When the layers do not fit one another.
 pub(crate) fn relu_stack(x: &Tensor, layers: &[ReluConv]) -> Result<Option<Tensor>> {
-    let (n, _, h, w) = x.dims4()?;
-    let is_single = |tensor: &Tensor| tensor.dtype() == DType::F32 && tensor.device().is_cpu();
-    let constant = |tensor: &Tensor| is_single(tensor) && !tensor.track_op() && tensor.is_contiguous();
-    let whole = h % TILE == 0 && w % TILE == 0 && n * (h / TILE) * (w / TILE) >= MIN_TILES;
-    let fits = layers.iter().all(|layer| constant(&layer.weight) && constant(&layer.bias));
-    if !(whole && fits && is_single(x) && Method::chosen() == Method::Winograd) {
+    let (n, mut width, h, w) = x.dims4()?;
+    let is_single = x.dtype() == DType::F32 && x.device().is_cpu();
+    let fits = is_single && fits_tiles(n, (h, w)) && layers.iter().all(ReluConv::is_served);
+    if !(fits && Method::chosen() == Method::Winograd) {
         return Ok(None);
     }
-    let mut inputs = x.dim(1)?;
     for layer in layers {
-        let outputs = layer.bias.dim(0)?;
-        crate::ops::expect_shape("weight", &layer.weight, &[outputs, inputs, 3, 3])?;
-        inputs = outputs;
+        let (outputs, inputs) = layer.channels()?;
+        if inputs != width {
+            return Err(crate::Error::value("input channels", inputs, width));
+        }
+        width = outputs;
     }
     let keeps = x.track_op();
     let stack = Stack { layers: layers.to_vec(), keeps, between: Mutex::new(Vec::new()) };
@@ -72,13 +51,6 @@ struct Stack {
     between: Mutex<Vec<Maps>>,
 }
 
-/// What a convolution writes: maps with a border for the next one, or maps without for planes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Edge {
-    Framed,
-    Bare,
-}
-
 impl CustomOp1 for Stack {
     fn name(&self) -> &'static str {
         "convolutions with ReLU"
@@ -87,19 +59,14 @@ impl CustomOp1 for Stack {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (n, c, h, w) = layout.shape().dims4()?;
         let last = self.layers.len() - 1;
-        let mut outputs = c;
-        let mut operations = 0;
-        for layer in &self.layers {
-            operations += 18 * (n * h * w * outputs * layer.bias.dim(0)?) as u64;
-            outputs = layer.bias.dim(0)?;
-        }
+        let outputs = self.layers[last].bias.dim(0)?;
+        let operations = self.layers.iter().map(|layer| layer.operations(n, (h, w))).sum();
         let numbers = elements(storage, layout)?;
         let result = timed(self.name(), operations, || -> candle_core::Result<Vec<f32>> {
             let mut x = entered(numbers, (n, c, (h, w)));
             let mut between = Vec::new();
             for (index, layer) in self.layers.iter().enumerate() {
-                let edge = if index == last { Edge::Bare } else { Edge::Framed };
-                let y = layer.forwards(&x, (h, w), edge)?;
+                let y = layer.forwards(&x, if index == last { Edge::Bare } else { Edge::Framed })?;
                 if self.keeps && index > 0 {
                     between.push(x);
                 }
@@ -119,70 +86,15 @@ impl CustomOp1 for Stack {
         }
         let arguments = (&y.contiguous()?, &gradient.contiguous()?);
         let numbers = timed("gradient of convolutions with ReLU", 0, || -> candle_core::Result<Vec<f32>> {
-            let passed = passed(arguments.0, arguments.1)?;
-            let mut gradient = entered(&passed, (n, y.dim(1)?, (h, w)));
-            for (index, layer) in self.layers.iter().enumerate().rev() {
-                let edge = if index == 0 { Edge::Bare } else { Edge::Framed };
-                gradient = layer.backwards(&gradient, (h, w), edge)?;
-                if index > 0 {
-                    keep_where_positive(&mut gradient, &between[index - 1]);
-                }
+            let mut gradient = entered(&passed(arguments.0, arguments.1)?, (n, y.dim(1)?, (h, w)));
+            for (layer, mut x) in self.layers[1..].iter().zip(between).rev() {
+                layer.backwards_into(&gradient, &mut x)?;
+                gradient = x;
             }
-            Ok(left(&gradient, (n, c, (h, w))))
+            Ok(left(&self.layers[0].backwards(&gradient)?, (n, c, (h, w))))
         })?;
         Ok(Some(Tensor::from_vec(numbers, (n, c, h, w), x.device())?))
     }
-}
-
-impl ReluConv {
-    fn forwards(&self, x: &Maps, size: (usize, usize), edge: Edge) -> candle_core::Result<Maps> {
-        let (outputs, inputs, _, _) = self.weight.dims4()?;
-        let mut bias = self.bias.to_vec1::<f32>()?;
-        bias.resize(blocks_of(outputs) * LANES, 0.0);
-        let clamp = f32::INFINITY;
-        let finish = Finish { factors: None, bias: &bias, noise: None, gain: 1.0, slope: 0.0, clamp };
-        with_numbers(&self.weight, |numbers| {
-            let weights = Weights { numbers, outputs, inputs, output_step: inputs * 9, input_step: 9, gain: 1.0 };
-            convolved(x, (weights, FORWARDS), Some(finish), (size, edge))
-        })
-    }
-
-    fn backwards(&self, gradient: &Maps, size: (usize, usize), edge: Edge) -> candle_core::Result<Maps> {
-        let (outputs, inputs, _, _) = self.weight.dims4()?;
-        with_numbers(&self.weight, |numbers| {
-            let (into, from) = (inputs, outputs);
-            let weights =
-                Weights { numbers, outputs: into, inputs: from, output_step: 9, input_step: into * 9, gain: 1.0 };
-            convolved(gradient, (weights, BACKWARDS), None, (size, edge))
-        })
-    }
-}
-
-fn convolved(
-    x: &Maps,
-    (weights, taps): (Weights<'_>, [usize; 9]),
-    finish: Option<Finish<'_>>,
-    ((h, w), edge): ((usize, usize), Edge),
-) -> Maps {
-    let images = x.sizes.images;
-    let (mut y, corner) = match edge {
-        Edge::Framed => (framed(bordered(images, weights.outputs, (h, w))), (BORDER, BORDER)),
-        Edge::Bare => (Maps::new(crate::ops::blocked::maps::Sizes::of(images, weights.outputs, (h, w))), (0, 0)),
-    };
-    let tiles = (h / TILE, w / TILE);
-    Winograd::<Same> {
-        scheme: PhantomData,
-        source: x.view(),
-        scales: None,
-        weights,
-        taps,
-        tiles,
-        corner,
-        finish,
-        demodulation: None,
-    }
-    .compute(&mut y);
-    y
 }
 
 /// Planes as maps with a border of zeros.
@@ -200,14 +112,6 @@ fn left(maps: &Maps, (n, c, (h, w)): (usize, usize, (usize, usize))) -> Vec<f32>
     unsafe { written(n * c * h * w, |to| to_planes(maps, planes, to)) }
 }
 
-fn with_numbers<R>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => Ok(work(elements(storage, layout)?)),
-        _ => candle_core::bail!("weights on the CPU"),
-    }
-}
-
 /// The gradient where the ReLU has let something pass, as planes.
 fn passed(y: &Tensor, gradient: &Tensor) -> candle_core::Result<Vec<f32>> {
     with_numbers(y, |y| {
@@ -216,16 +120,6 @@ fn passed(y: &Tensor, gradient: &Tensor) -> candle_core::Result<Vec<f32>> {
             numbers.map(|(&y, &gradient)| if y > 0.0 { gradient } else { 0.0 }).collect()
         })
     })?
-}
-
-/// Sets gradients to zero where the ReLU has let nothing pass.
-fn keep_where_positive(gradient: &mut Maps, y: &Maps) {
-    let row = y.sizes.row();
-    gradient.memory.par_chunks_exact_mut(row).zip(y.memory.par_chunks_exact(row)).for_each(|(gradient, y)| {
-        for (gradient, &y) in gradient.iter_mut().zip(y) {
-            *gradient = if y > 0.0 { *gradient } else { 0.0 };
-        }
-    });
 }
 
 #[cfg(test)]

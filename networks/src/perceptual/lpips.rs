@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
-use crate::ops::distance::of_length_one;
-use crate::perceptual::Perception;
+use crate::ops::distance::{of_length_one, squared_distance};
 use crate::perceptual::tensors::take;
+use crate::perceptual::{Comparison, Perception};
 
 /// A network whose intermediate features can be compared.
 pub trait Backbone {
@@ -23,6 +23,15 @@ pub trait Backbone {
     /// # Errors
     /// Whatever the network cannot do.
     fn feature_maps(&self, images: &Tensor) -> Result<Vec<Tensor>>;
+
+    /// Looks at a target in a way of its own, for comparing with these linear weights, if it has one that serves such images.
+    ///
+    /// # Errors
+    /// As [`feature_maps`](Backbone::feature_maps).
+    fn look_at(&self, target: &Tensor, linear: &LinearWeights) -> Result<Option<Box<dyn Comparison + '_>>> {
+        let _ = (target, linear);
+        Ok(None)
+    }
 }
 
 /// How much each channel of each layer counts, `[1, C, 1, 1]` and none negative.
@@ -54,6 +63,11 @@ impl LinearWeights {
         });
         Ok(LinearWeights(layers.collect::<Result<_>>()?))
     }
+
+    /// The weights of each layer, `[1, C, 1, 1]`.
+    pub(crate) fn layers(&self) -> &[Tensor] {
+        &self.0
+    }
 }
 
 /// The distance of features under linear weights.
@@ -77,14 +91,45 @@ impl Lpips {
     }
 }
 
-impl Perception for Lpips {
-    fn features(&self, images: &Tensor) -> Result<Tensor> {
+impl Lpips {
+    /// Vectors `[N, F]` of each layer whose squared differences are added.
+    fn layers(&self, images: &Tensor) -> Result<Vec<Tensor>> {
         let maps = self.backbone.feature_maps(images)?;
         let layers = maps.iter().zip(&self.linear.0).map(|(map, weights)| {
             let (_n, _c, h, w) = map.dims4()?;
             let weights = (weights.flatten_all()?.sqrt()? / ((h * w) as f64).sqrt())?;
             Ok(of_length_one(map, &weights)?.flatten_from(1)?)
         });
-        Ok(Tensor::cat(&layers.collect::<Result<Vec<_>>>()?, 1)?)
+        layers.collect()
+    }
+}
+
+impl Perception for Lpips {
+    fn features(&self, images: &Tensor) -> Result<Tensor> {
+        Ok(Tensor::cat(&self.layers(images)?, 1)?)
+    }
+
+    fn look_at(&self, target: &Tensor) -> Result<Box<dyn Comparison + '_>> {
+        if let Some(comparison) = self.backbone.look_at(target, &self.linear)? {
+            return Ok(comparison);
+        }
+        let target = self.layers(target)?.iter().map(Tensor::detach).collect();
+        Ok(Box::new(ByLayer { lpips: self, target }))
+    }
+}
+
+/// The comparison of one layer after the other, without joining their features.
+struct ByLayer<'a> {
+    lpips: &'a Lpips,
+    target: Vec<Tensor>,
+}
+
+impl Comparison for ByLayer<'_> {
+    fn distance(&self, images: &Tensor) -> Result<Tensor> {
+        let mut sum = Tensor::zeros(images.dim(0)?, images.dtype(), images.device())?;
+        for (features, target) in self.lpips.layers(images)?.iter().zip(&self.target) {
+            sum = (sum + squared_distance(features, target)?)?;
+        }
+        Ok(sum)
     }
 }

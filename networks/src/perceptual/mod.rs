@@ -41,6 +41,38 @@ pub trait Perception {
     /// # Errors
     /// Whatever the network behind it cannot do.
     fn features(&self, images: &Tensor) -> Result<Tensor>;
+
+    /// Looks at the images that others will be compared with, once for many comparisons; no gradient flows into them.
+    ///
+    /// # Errors
+    /// As [`features`](Perception::features).
+    fn look_at(&self, target: &Tensor) -> Result<Box<dyn Comparison + '_>> {
+        Ok(Box::new(ByFeatures { perception: self, target: self.features(target)?.detach() }))
+    }
+}
+
+/// Images that others are compared with.
+pub trait Comparison {
+    /// Squared distances of images from those that were looked at; gradients flow into the images.
+    ///
+    /// # Shapes
+    /// as those → `[N]`
+    ///
+    /// # Errors
+    /// When there are others in number or size, and as [`Perception::features`].
+    fn distance(&self, images: &Tensor) -> Result<Tensor>;
+}
+
+/// The comparison of all features at once.
+struct ByFeatures<'a, P: ?Sized> {
+    perception: &'a P,
+    target: Tensor,
+}
+
+impl<P: Perception + ?Sized> Comparison for ByFeatures<'_, P> {
+    fn distance(&self, images: &Tensor) -> Result<Tensor> {
+        squared_distance(&self.perception.features(images)?, &self.target)
+    }
 }
 
 /// Several perceptions at once: distances are added.
@@ -50,6 +82,24 @@ impl Perception for Combined {
     fn features(&self, images: &Tensor) -> Result<Tensor> {
         let parts = self.0.iter().map(|part| part.features(images)).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&parts, 1)?)
+    }
+
+    fn look_at(&self, target: &Tensor) -> Result<Box<dyn Comparison + '_>> {
+        let parts = self.0.iter().map(|part| part.look_at(target)).collect::<Result<Vec<_>>>()?;
+        Ok(Box::new(Sum(parts)))
+    }
+}
+
+/// The sum of several comparisons.
+struct Sum<'a>(Vec<Box<dyn Comparison + 'a>>);
+
+impl Comparison for Sum<'_> {
+    fn distance(&self, images: &Tensor) -> Result<Tensor> {
+        let mut sum = Tensor::zeros(images.dim(0)?, images.dtype(), images.device())?;
+        for part in &self.0 {
+            sum = (sum + part.distance(images)?)?;
+        }
+        Ok(sum)
     }
 }
 

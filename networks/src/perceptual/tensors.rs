@@ -6,7 +6,8 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
-use crate::ops::relu_stack::{ReluConv, relu_stack};
+use crate::ops::relu_conv::ReluConv;
+use crate::ops::relu_stack::relu_stack;
 use crate::ops::{Activation, BiasAct, Convolution, bias_act, conv2d};
 
 /// Takes the tensor `name`, which must have the shape `expected`.
@@ -61,13 +62,18 @@ impl ConvRelu {
         Ok(bias_act(&y, Some(&self.bias), &relu)?.into_value())
     }
 
-    /// Applies some of them, one after the other.
-    pub(crate) fn forward_all(convolutions: &[ConvRelu], x: &Tensor) -> Result<Tensor> {
+    /// The same convolutions, if all of them are of 3x3 taps and keep the size.
+    pub(crate) fn all_plain(convolutions: &[ConvRelu]) -> Option<Vec<ReluConv>> {
         let layer = |conv: &ConvRelu| {
             let (weight, bias) = (conv.weight.value().clone(), conv.bias.value().clone());
             (weight.dims()[2..] == [3, 3] && conv.spec == same(3)).then_some(ReluConv { weight, bias })
         };
-        if let Some(layers) = convolutions.iter().map(layer).collect::<Option<Vec<_>>>()
+        convolutions.iter().map(layer).collect()
+    }
+
+    /// Applies some of them, one after the other.
+    pub(crate) fn forward_all(convolutions: &[ConvRelu], x: &Tensor) -> Result<Tensor> {
+        if let Some(layers) = ConvRelu::all_plain(convolutions)
             && let Some(y) = relu_stack(x, &layers)?
         {
             return Ok(y);

@@ -1,14 +1,16 @@
 //! VGG16 (Simonyan and Zisserman 2015, table 1, column D) as far as its last convolution.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::ops::perceptual_distance::{Classifier, Colours, Target};
 use crate::ops::{Edge, MaxPool, max_pool2d};
 use crate::perceptual::scale::{at_least, at_most_256, in_colour};
 use crate::perceptual::tensors::{ConvRelu, TORCHVISION, normalised, same};
-use crate::perceptual::{Backbone, LinearWeights};
+use crate::perceptual::{Backbone, Comparison, LinearWeights};
 
 /// Channels of the five groups of convolutions, and the numbers that torchvision gives the convolutions.
 const GROUPS: [(usize, &[usize]); 5] =
@@ -63,6 +65,33 @@ impl Vgg16 {
     }
 }
 
+impl Vgg16 {
+    /// The network with linear weights as one operator, if it is of the kind that has one.
+    fn classifier(&self, linear: &LinearWeights) -> Result<Option<Classifier>> {
+        let mut groups = Vec::new();
+        for (group, weights) in self.groups.iter().zip(linear.layers()) {
+            let Some(layers) = ConvRelu::all_plain(group) else { return Ok(None) };
+            groups.push((layers, weights.flatten_all()?));
+        }
+        let (shift, scale) = (TORCHVISION.0.to_vec(), TORCHVISION.1.to_vec());
+        Ok(Some(Classifier::new(groups, Colours { shift, scale })?))
+    }
+}
+
+/// As the network sees images, before they are normalised.
+fn seen(images: &Tensor) -> Result<Tensor> {
+    in_colour(&at_most_256(images)?)
+}
+
+/// A target that the network has looked at.
+struct Compared(Target);
+
+impl Comparison for Compared {
+    fn distance(&self, images: &Tensor) -> Result<Tensor> {
+        self.0.distance(&seen(images)?)
+    }
+}
+
 impl Backbone for Vgg16 {
     fn channels(&self) -> Vec<usize> {
         GROUPS.iter().map(|(channels, _)| *channels).collect()
@@ -71,7 +100,7 @@ impl Backbone for Vgg16 {
     fn feature_maps(&self, images: &Tensor) -> Result<Vec<Tensor>> {
         const LEAST_PX: usize = 32;
         let pool = MaxPool { kernel: 2, stride: 2, edge: Edge::Drop };
-        let seen = at_least(&in_colour(&at_most_256(images)?)?, LEAST_PX)?;
+        let seen = at_least(&seen(images)?, LEAST_PX)?;
         let mut x = normalised(&seen, TORCHVISION.0, TORCHVISION.1)?;
         let mut maps = Vec::new();
         for (index, group) in self.groups.iter().enumerate() {
@@ -82,5 +111,15 @@ impl Backbone for Vgg16 {
             maps.push(x.clone());
         }
         Ok(maps)
+    }
+
+    fn look_at(&self, target: &Tensor, linear: &LinearWeights) -> Result<Option<Box<dyn Comparison + '_>>> {
+        let target = seen(target)?;
+        match self.classifier(linear)? {
+            Some(classifier) if classifier.serves(&target) => {
+                Ok(Some(Box::new(Compared(Arc::new(classifier).look_at(&target)?))))
+            }
+            _ => Ok(None),
+        }
     }
 }

@@ -6,6 +6,7 @@ use candle_nn::VarBuilder;
 
 use crate::error::Result;
 use crate::grad::Dual;
+use crate::ops::constant_matrix::times_transposed;
 use crate::ops::features::{Ending, Features, Form, is_served};
 use crate::ops::upfirdn2d::{before_shrinking, downsampling};
 use crate::ops::{self, Activation, Arithmetic, BiasAct, Filter, Orientation, Resample, ResampleConv};
@@ -39,7 +40,7 @@ impl FullyConnected {
 
     pub(crate) fn forward(&self, x: &Dual) -> Result<Dual> {
         let (_outputs, inputs) = self.weight.dims2()?;
-        let y = x.matmul(&self.weight.t()?)?.scale(self.lr_multiplier / (inputs as f64).sqrt())?; // [N, O]
+        let y = times_transposed(x, &self.weight)?.scale(self.lr_multiplier / (inputs as f64).sqrt())?; // [N, O]
         ops::bias_act(&y, Some(&self.bias.scale(self.lr_multiplier)?), &self.act)
     }
 }

@@ -89,13 +89,13 @@ impl Ending<'_> {
         assert!(sums.is_none_or(|sums| sums.sizes == sizes), "sums of the size that is said");
         assert!(sums.is_some() || self.finish.factors.is_none(), "sums where there are factors");
         let (blocks, area) = (sizes.images * sizes.blocks, to_sizes.rows * to_sizes.columns);
-        let of_noise = match noise {
-            OfNoise::None => 0,
-            OfNoise::Pixels => area,
-            OfNoise::Strength(_) => LANES,
+        let mut lines = [LANES; 3].map(|len| vec![0.0; blocks * len]);
+        let [factors, bias, strength] = lines.each_mut().map(|line| Pointer::new(line.as_mut_ptr()));
+        let mut planes = Memory::take(if let OfNoise::Pixels = noise { blocks * area } else { 0 });
+        let (of_noise, noise_sums) = match noise {
+            OfNoise::Pixels => (area, Pointer::new(planes.first())),
+            _ => (LANES, strength),
         };
-        let mut lines = [LANES, LANES, of_noise].map(|len| vec![0.0; blocks * len]);
-        let [factors, bias, noise_sums] = lines.each_mut().map(|line| Pointer::new(line.as_mut_ptr()));
         let adjoint = self.filter.map(Separable::adjoint);
         // Without a filter the gradients stay where they are, if nobody else needs them.
         let reused = if self.filter.is_none() { Arc::try_unwrap(gradient) } else { Err(gradient) };
@@ -124,13 +124,11 @@ impl Ending<'_> {
                 });
             }
         });
-        let [factors, bias, noise_sums] = lines;
+        let [factors, bias, strength] = lines;
         let noise = match noise {
             OfNoise::None => Vec::new(),
-            OfNoise::Pixels => {
-                noise_sums.chunks_exact(sizes.blocks * area).flat_map(|rows| sum_of(rows, area)).collect()
-            }
-            OfNoise::Strength(_) => vec![noise_sums.iter().sum()],
+            OfNoise::Pixels => sum_of_planes(&planes, (sizes.blocks, area)),
+            OfNoise::Strength(_) => vec![strength.iter().sum()],
         };
         Gradients { sums: to, factors, bias: sum_of(&bias, sizes.blocks * LANES), noise }
     }
@@ -143,6 +141,21 @@ fn sum_of(rows: &[f32], len: usize) -> Vec<f32> {
         sum.iter_mut().zip(row).for_each(|(sum, number)| *sum += number);
     }
     sum
+}
+
+/// Sums of the planes, `area` numbers each, of so many blocks of each image.
+fn sum_of_planes(planes: &[f32], (blocks, area): (usize, usize)) -> Vec<f32> {
+    /// Numbers that make a task.
+    const PART: usize = 1 << 12;
+    let mut sums = vec![0.0; planes.len() / blocks];
+    for (sums, planes) in sums.chunks_exact_mut(area).zip(planes.chunks_exact(blocks * area)) {
+        sums.par_chunks_mut(PART).enumerate().for_each(|(part, sums)| {
+            for plane in planes.chunks_exact(area) {
+                sums.iter_mut().zip(&plane[part * PART..]).for_each(|(sum, number)| *sum += number);
+            }
+        });
+    }
+    sums
 }
 
 /// Gradients by what enters the end of a layer.
@@ -339,7 +352,10 @@ impl Backward<'_> {
                 }
                 match self.noise.0 {
                     OfNoise::None => {}
-                    OfNoise::Pixels => *self.noise.1.add(y * self.columns + x) += sum_of_lanes(gradient),
+                    OfNoise::Pixels => {
+                        let sum = self.noise.1.add(y * self.columns + x);
+                        *sum = if lane == 0 { 0.0 } else { *sum } + sum_of_lanes(gradient);
+                    }
                     OfNoise::Strength(noise) => {
                         of_strength = gradient.mul_add(V::splat(noise.at(self.place.0, (y, x))), of_strength);
                     }

@@ -153,11 +153,19 @@ impl Finishing {
             let (sums, maps) = self.forward(sums, constants, None)?;
             return Ok(Finished::node(self, (&sums, sizes, maps), NoiseKept::None, &[sums.token(), constants])?);
         };
-        let plane = term.image.value().broadcast_mul(term.strength.value())?.contiguous()?;
+        let (image, strength) = (term.image.value(), term.strength.value());
+        if image.track_op() && strength.track_op() {
+            let plane = image.broadcast_mul(strength)?.contiguous()?;
+            let (sums, maps) = self.forward(sums, constants, Some(&plane))?;
+            let kept = NoiseKept::Pixels { strength: 1.0 };
+            return Ok(Finished::node(self, (&sums, sizes, maps), kept, &[sums.token(), constants, &plane])?);
+        }
+        let number = strength.to_scalar::<f32>()?;
+        let plane = image.detach().affine(f64::from(number), 0.0)?.contiguous()?;
         let (sums, maps) = self.forward(sums, constants, Some(&plane))?;
-        let (kept, argument) = match term.image.value().track_op() {
-            true => (NoiseKept::Pixels, &plane),
-            false => (NoiseKept::Image(term.image.value().contiguous()?), term.strength.value()),
+        let (kept, argument) = match image.track_op() {
+            true => (NoiseKept::Pixels { strength: number }, image),
+            false => (NoiseKept::Image(image.contiguous()?), strength),
         };
         Ok(Finished::node(self, (&sums, sizes, maps), kept, &[sums.token(), constants, argument])?)
     }
@@ -200,8 +208,10 @@ impl Finishing {
 /// What of the noise is kept for the gradients.
 enum NoiseKept {
     None,
-    /// Nothing: every pixel has its own.
-    Pixels,
+    /// Nothing but a factor: every pixel has its own.
+    Pixels {
+        strength: f32,
+    },
     /// The image whose strength has one.
     Image(Tensor),
 }
@@ -229,6 +239,17 @@ impl Finished {
     }
 }
 
+impl Finished {
+    /// The gradient by the noise or its strength as a tensor like it.
+    fn of_noise(&self, mut numbers: Vec<f32>, term: &Tensor) -> CandleResult<Tensor> {
+        let NoiseKept::Pixels { strength } = self.noise else { return tensor(numbers, term.shape()) };
+        let Sizes { images, rows, columns, .. } = self.result.sizes;
+        numbers.iter_mut().for_each(|number| *number *= strength);
+        let all = tensor(numbers, (images, 1, rows, columns))?;
+        if images > 1 && term.dim(0)? == 1 { all.sum_keepdim(0) } else { Ok(all) }
+    }
+}
+
 impl Backward for Finished {
     fn name(&self) -> &'static str {
         "end of a layer"
@@ -243,7 +264,7 @@ impl Backward for Finished {
         };
         let of_noise = match (&self.noise, &image) {
             (NoiseKept::Image(_), Some(numbers)) => OfNoise::Strength(noise(numbers, self.result.sizes)?),
-            (NoiseKept::Pixels, _) => OfNoise::Pixels,
+            (NoiseKept::Pixels { .. }, _) => OfNoise::Pixels,
             _ => OfNoise::None,
         };
         let ending = self.finishing.ending(&filled, None);
@@ -256,14 +277,7 @@ impl Backward for Finished {
         }
         let mut of_arguments = vec![self.sums.give(gradients.sums)?, Some(tensor(rows, constants.shape())?)];
         if let Some(term) = arguments.get(2) {
-            of_arguments.push(Some(match self.noise {
-                NoiseKept::Image(_) => tensor(gradients.noise, term.shape())?,
-                _ => {
-                    let Sizes { images, rows, columns, .. } = self.result.sizes;
-                    let all = tensor(gradients.noise, (images, 1, rows, columns))?;
-                    if term.dim(0)? == 1 { all.sum_keepdim(0)? } else { all }
-                }
-            }));
+            of_arguments.push(Some(self.of_noise(gradients.noise, term)?));
         }
         Ok(of_arguments)
     }

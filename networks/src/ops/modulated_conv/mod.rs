@@ -9,6 +9,7 @@ pub mod reference;
 use crate::error::Result;
 use crate::grad::Dual;
 use crate::ops::channels::{add_plane, scale_channels};
+use crate::ops::constant_matrix::times_transposed;
 use crate::ops::kernel_energy::energy;
 use crate::ops::{Filter, Orientation, ResampleConv, conv2d_resample, expect_shape};
 
@@ -80,5 +81,5 @@ impl ModulatedConv<'_> {
 /// weight `[O, I, kh, kw]`, styles `[N, I]` → `[N, O]`
 pub(crate) fn demodulation(weight: &Dual, styles: &Dual) -> Result<Dual> {
     let energy = energy(weight)?; // [O, I]
-    styles.sqr()?.matmul(&energy.t()?)?.shift(EPSILON)?.rsqrt()
+    times_transposed(&styles.sqr()?, &energy)?.shift(EPSILON)?.rsqrt()
 }

@@ -148,7 +148,8 @@ impl<S: Filtering> Kernel for BlockByBlock<'_, S> {
         let mut kernels = Memory::take(blocks.len() * kernels_step);
         let kernels = kernels.first();
         let mut sums = self.share.sums(blocks.len());
-        let mut edge_sums = self.edges.as_ref().map(|(row, column)| (row.sums(blocks.len()), column.sums(blocks.len())));
+        let mut edge_sums =
+            self.edges.as_ref().map(|(row, column)| (row.sums(blocks.len()), column.sums(blocks.len())));
         let mut energies = Energies::new(all.demodulation, blocks.clone());
         for first in (0..inputs).step_by(DEPTH) {
             let depth = DEPTH.min(inputs - first);

@@ -6,11 +6,11 @@
 
 use std::marker::PhantomData;
 
-use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
 use super::After;
 use super::edges::Edges;
 use super::grid::Grid;
 use super::scheme::{Filtering, Scheme};
+use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::demodulation::Demodulation;
 use crate::ops::blocked::finish::{Channels, Finish};
@@ -199,8 +199,7 @@ impl Doubled<'_> {
             demodulation: self.demodulation,
         };
         // One tile more for the corner.
-        let edges =
-            Edges { row: self.edge((h, 0), (1, w / TILE + 1)), column: self.edge((0, w), (h / TILE, 1)) };
+        let edges = Edges { row: self.edge((h, 0), (1, w / TILE + 1)), column: self.edge((0, w), (h / TILE, 1)) };
         winograd.write_with(&After { edges: Some(edges), then: None }, to);
     }
 

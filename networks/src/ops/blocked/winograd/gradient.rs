@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::transforms::{SIDE, TILE, TileToPoints, pixels_to_points, points_to_kernel};
 use super::scheme::{POINTS, Same, Scheme};
+use super::transforms::{SIDE, TILE, TileToPoints, pixels_to_points, points_to_kernel};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::maps::{Patch, View};
 use crate::ops::blocked::memory::{Memory, Pointer};

@@ -11,6 +11,7 @@ pub(crate) mod doubling;
 mod edges;
 pub(crate) mod gradient;
 mod grid;
+pub(crate) mod masked;
 mod scheme;
 pub(crate) mod shrinking;
 mod transforms;

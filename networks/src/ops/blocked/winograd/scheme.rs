@@ -117,7 +117,7 @@ impl Filtering for Same {
 /// # Safety
 /// The pixels can be written.
 #[inline(always)]
-unsafe fn store<V: Vector>(tile: [[V; TILE]; TILE], (to, row_step): (*mut f32, usize)) {
+pub(super) unsafe fn store<V: Vector>(tile: [[V; TILE]; TILE], (to, row_step): (*mut f32, usize)) {
     for (y, row) in tile.into_iter().enumerate() {
         for (x, number) in row.into_iter().enumerate() {
             // SAFETY: the caller's promise.

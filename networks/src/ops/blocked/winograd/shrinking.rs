@@ -6,8 +6,8 @@
 
 use super::doubling::{KERNEL, SIDE, kernel_point, kernel_to_points, to_five_points, to_four_results};
 use super::gradient::Adjoint;
-use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
 use super::scheme::{Filtering, Scheme};
+use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::{Channels, Finish};
 use crate::ops::blocked::product::{Sum, Target, product};
