@@ -71,7 +71,7 @@ impl ApplyArgs {
             return Err(Misuse(format!("--smoothing {}: expected 0 to 0.99", self.smoothing)).into());
         }
         let scope = match self.faces {
-            None => Scope::Frame,
+            None => Scope::Frame { smoothing: self.smoothing },
             Some(faces) => Scope::Faces(FacesPlan {
                 model: model::locate(self.model.clone())?,
                 search: FaceSearch::usual(faces),
