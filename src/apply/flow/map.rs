@@ -26,40 +26,60 @@ impl Map<1> {
 impl<const N: usize> Map<N> {
     /// Makes a map of a function of column and row.
     pub fn from_fn(width: usize, height: usize, value: impl Fn(usize, usize) -> [f32; N]) -> Map<N> {
+        Map::by_rows((width, height), |y| {
+            let value = &value;
+            move |x| value(x, y)
+        })
+    }
+
+    /// Makes a map of a function that is given the row first and then its columns, so that it can look things up once a row.
+    pub fn by_rows<F: Fn(usize) -> [f32; N]>((width, height): (usize, usize), row: impl Fn(usize) -> F) -> Map<N> {
         let mut values = Vec::with_capacity(width * height);
-        for y in 0..height {
-            values.extend((0..width).map(|x| value(x, y)));
-        }
+        (0..height).for_each(|y| values.extend((0..width).map(row(y))));
         Map { width, height, values }
     }
 
+    /// A row; those at the border are repeated.
+    #[inline]
+    pub fn row(&self, y: isize) -> &[[f32; N]] {
+        &self.values[y.max(0).min(self.height as isize - 1) as usize * self.width..][..self.width]
+    }
+
+    /// A column that there is.
+    #[inline]
+    fn column(&self, x: isize) -> usize {
+        x.max(0).min(self.width as isize - 1) as usize
+    }
+
     /// The numbers at a pixel; the border is repeated.
+    #[inline]
     pub fn at(&self, x: isize, y: isize) -> [f32; N] {
-        let (x, y) = (x.clamp(0, self.width as isize - 1), y.clamp(0, self.height as isize - 1));
-        self.values[y as usize * self.width + x as usize]
+        self.row(y)[self.column(x)]
     }
 
     /// Between four pixels, linearly.
+    #[inline]
     pub fn between(&self, x: f32, y: f32) -> [f32; N] {
-        let (left, top) = (x.floor(), y.floor());
-        let (across, down) = (x - left, y - top);
-        let (left, top) = (left as isize, top as isize);
-        let row = |y: isize| mix(self.at(left, y), self.at(left + 1, y), across);
-        mix(row(top), row(top + 1), down)
+        let ((left, across), (top, down)) = (split(x), split(y));
+        let (left, right) = (self.column(left), self.column(left + 1));
+        let (upper, lower) = (self.row(top), self.row(top + 1));
+        mix(mix(upper[left], upper[right], across), mix(lower[left], lower[right], across), down)
     }
 
     /// Between sixteen pixels, by cubic curves through them (Keys 1981, "Cubic Convolution Interpolation for Digital Image
     /// Processing", a = -1/2), which keep more of fine structures than straight lines do.
     pub fn cubic(&self, x: f32, y: f32) -> [f32; N] {
-        let (left, top) = (x.floor(), y.floor());
-        let (across, down) = (cubic_shares(x - left), cubic_shares(y - top));
-        let (left, top) = (left as isize, top as isize);
+        let ((left, across), (top, down)) = (split(x), split(y));
+        let (across, down) = (cubic_shares(across), cubic_shares(down));
+        let columns = [-1, 0, 1, 2].map(|step| self.column(left + step));
         let mut sum = [0.0; N];
-        for (j, of_row) in (-1..3).zip(down) {
-            for (i, of_column) in (-1..3).zip(across) {
-                let share = of_row * of_column;
-                sum.iter_mut().zip(self.at(left + i, top + j)).for_each(|(sum, number)| *sum += share * number);
+        for (step, of_row) in (-1..3).zip(down) {
+            let row = self.row(top + step);
+            let mut along = [0.0; N];
+            for (column, of_column) in columns.into_iter().zip(across) {
+                (0..N).for_each(|lane| along[lane] += of_column * row[column][lane]);
             }
+            (0..N).for_each(|lane| sum[lane] += of_row * along[lane]);
         }
         sum
     }
@@ -101,12 +121,24 @@ impl<const N: usize> Map<N> {
 
     /// The numbers in the middle of those of each pixel and its eight neighbours.
     pub fn median(&self) -> Map<N> {
-        Map::from_fn(self.width, self.height, |x, y| {
-            let (x, y) = (x as isize, y as isize);
-            let near: [[f32; N]; 9] =
-                std::array::from_fn(|index| self.at(x + index as isize % 3 - 1, y + index as isize / 3 - 1));
-            std::array::from_fn(|lane| *near.map(|numbers| numbers[lane]).select_nth_unstable_by(4, f32::total_cmp).1)
+        Map::by_rows((self.width, self.height), |y| {
+            let rows = [-1, 0, 1].map(|step| self.row(y as isize + step));
+            move |x| {
+                let [before, here, after] = self.around(x);
+                // The middle one of nine is that of the greatest least, the middle middle and the least greatest of threes.
+                let [a, b, c] = rows.map(|row| sorted([row[before], row[here], row[after]]));
+                let [_, _, low] = sorted([a[0], b[0], c[0]]);
+                let [_, middle, _] = sorted([a[1], b[1], c[1]]);
+                let [high, _, _] = sorted([a[2], b[2], c[2]]);
+                sorted([low, middle, high])[1]
+            }
         })
+    }
+
+    /// The columns before, at and after one.
+    #[inline]
+    pub fn around(&self, x: usize) -> [usize; 3] {
+        [x.saturating_sub(1), x, (x + 1).min(self.width - 1)]
     }
 
     /// Stretched to another size.
@@ -120,6 +152,23 @@ impl<const N: usize> Map<N> {
 pub fn scale(from: usize, to: usize) -> impl Fn(usize) -> f32 {
     let factor = to as f32 / from as f32;
     move |position| (position as f32 + 0.5) * factor - 0.5
+}
+
+/// The whole number below, and what is above it.
+fn split(position: f32) -> (isize, f32) {
+    // Without a call of `floor`, which processors of the oldest kind have no instruction for.
+    let toward_zero = position as isize;
+    let below = toward_zero - isize::from((toward_zero as f32) > position);
+    (below, position - below as f32)
+}
+
+/// Each of the `N` numbers from the least to the greatest.
+#[inline]
+fn sorted<const N: usize>([a, b, c]: [[f32; N]; 3]) -> [[f32; N]; 3] {
+    let low = |a: [f32; N], b: [f32; N]| std::array::from_fn(|lane| if a[lane] < b[lane] { a[lane] } else { b[lane] });
+    let high = |a: [f32; N], b: [f32; N]| std::array::from_fn(|lane| if a[lane] < b[lane] { b[lane] } else { a[lane] });
+    let (less, more) = (low(a, b), high(a, b));
+    [low(less, c), high(less, low(more, c)), high(more, c)]
 }
 
 /// A part of the way from one to the other.

@@ -96,15 +96,20 @@ impl Flow {
     /// One step of Newton's method for the motion that makes both windows alike (Lucas and Kanade, section 4.3).
     fn correct(&mut self, from: &Map<1>, to: &Map<1>) {
         let there = to.pulled(self);
-        let products = Map::from_fn(from.width, from.height, |x, y| {
-            let (x, y) = (x as isize, y as isize);
-            // Of both pictures, so that the slope holds over the whole way.
-            let slope = |dx: isize, dy: isize| {
-                let of = |map: &Map<1>| map.at(x + dx, y + dy)[0] - map.at(x - dx, y - dy)[0];
-                (of(from) + of(&there)) / 4.0
-            };
-            let (across, down, change) = (slope(1, 0), slope(0, 1), there.at(x, y)[0] - from.at(x, y)[0]);
-            [across * across, across * down, down * down, across * change, down * change]
+        // Of both pictures, so that the slope holds over the whole way.
+        let both = Map::from_fn(from.width, from.height, |x, y| {
+            let index = y * from.width + x;
+            [from.values[index][0] + there.values[index][0]]
+        });
+        let products = Map::by_rows((from.width, from.height), |y| {
+            let [above, row, below] = [-1, 0, 1].map(|step| both.row(y as isize + step));
+            let (from, there, both) = (from.row(y as isize), there.row(y as isize), &both);
+            move |x| {
+                let [before, _, after] = both.around(x);
+                let (across, down) = ((row[after][0] - row[before][0]) / 4.0, (below[x][0] - above[x][0]) / 4.0);
+                let change = there[x][0] - from[x][0];
+                [across * across, across * down, down * down, across * change, down * change]
+            }
         });
         for (motion, [xx, xy, yy, xt, yt]) in self.0.values.iter_mut().zip(products.averaged(RADIUS).values) {
             let (xx, yy) = (xx + FLATNESS, yy + FLATNESS);
