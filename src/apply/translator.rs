@@ -70,19 +70,36 @@ impl Translator {
     /// # Errors
     /// When the student or the face finder fails, or the student wants depth and the frame has none.
     pub fn frame(&mut self, frame: &Frame) -> Result<RgbImage> {
+        self.check_depth(frame)?;
+        let Scene::Whole(steady) = &mut self.scene else { return self.unheld(frame) };
+        let swift = &mut self.swift;
+        let (seen, result) = rayon::join(|| steady.look(&frame.pixels), || translate(swift, frame));
+        Ok(steady.show(seen, result?))
+    }
+
+    /// Translates a picture of its own, made smaller to `largest_px` on its longer side.
+    ///
+    /// # Errors
+    /// As [`Translator::frame`].
+    pub fn picture(&mut self, picture: Frame, largest_px: Option<u32>) -> Result<RgbImage> {
+        self.check_depth(&picture)?;
+        self.start_anew();
+        self.unheld(&picture.at_most(largest_px.unwrap_or(u32::MAX)))
+    }
+
+    fn check_depth(&self, frame: &Frame) -> Result<()> {
+        let wanted = self.wants_depth();
         ensure!(
-            self.wants_depth() == frame.depth.is_some(),
+            wanted == frame.depth.is_some(),
             "the student was trained {} depth",
-            if self.wants_depth() { "with" } else { "without" }
+            if wanted { "with" } else { "without" }
         );
-        let tracker = match &mut self.scene {
-            Scene::Faces(tracker) => tracker,
-            Scene::Whole(steady) => {
-                let swift = &mut self.swift;
-                let (seen, result) = rayon::join(|| steady.look(&frame.pixels), || translate(swift, frame));
-                return Ok(steady.show(seen, result?));
-            }
-        };
+        Ok(())
+    }
+
+    /// Translates what nothing is held for: a picture, or the faces of a frame.
+    fn unheld(&mut self, frame: &Frame) -> Result<RgbImage> {
+        let Scene::Faces(tracker) = &mut self.scene else { return translate(&mut self.swift, frame) };
         let mut result = frame.pixels.clone();
         for face in tracker.follow(&frame.pixels)? {
             // A face that cannot be cropped is left as it is, as one that was not seen.
@@ -92,15 +109,6 @@ impl Translator {
             self.faces += 1;
         }
         Ok(result)
-    }
-
-    /// Translates a picture of its own, made smaller to `largest_px` on its longer side.
-    ///
-    /// # Errors
-    /// As [`Translator::frame`].
-    pub fn picture(&mut self, picture: Frame, largest_px: Option<u32>) -> Result<RgbImage> {
-        self.start_anew();
-        self.frame(&picture.at_most(largest_px.unwrap_or(u32::MAX)))
     }
 }
 
