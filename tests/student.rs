@@ -339,6 +339,57 @@ fn raw_frames_go_from_pipe_to_pipe() {
     fail(&["apply", &student, "-", "-o", "x.mp4"], 2, &["pipe"]);
 }
 
+/// The frames that `apply` makes of frames, without loss on the way.
+fn applied(frames: &[RgbImage], more: &[&str]) -> Vec<RgbImage> {
+    let head = Head { size: frames[0].dimensions(), chroma: Chroma::Full, rest: " F25:1".to_owned() };
+    let mut stream = Vec::new();
+    head.write(&mut stream).expect("bytes");
+    frames.iter().for_each(|frame| head.write_frame(frame, &mut stream).expect("bytes"));
+    let student = model("student");
+    let output = piped(&[&["apply", &student, "-", "-o", "-"], more].concat(), &stream);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut made = output.stdout.as_slice();
+    let head = Head::read(&mut made).expect("a head");
+    frames.iter().map(|_| head.read_frame(&mut made).expect("a frame").expect("as many frames").pixels).collect()
+}
+
+/// Something to see, and grain.
+fn textured(mut grain: impl FnMut() -> u8) -> RgbImage {
+    RgbImage::from_fn(64, 48, |x, y| {
+        let wave = (0.4 * f64::from(x)).sin() + (0.3 * f64::from(y) + 0.1 * f64::from(x)).cos();
+        Rgb([140.0, 110.0, 90.0].map(|level| (level + 30.0 * wave) as u8 + grain()))
+    })
+}
+
+#[test]
+fn a_video_of_whole_frames_is_held_steady_unless_that_is_switched_off() {
+    let mut grain = RandomState::new(7);
+    let frames: Vec<RgbImage> = (0..6).map(|_| textured(|| (8.0 * grain.uniform()) as u8)).collect();
+    let changes = |frames: &[RgbImage]| {
+        let squares = frames.windows(2).flat_map(|pair| pair[0].iter().zip(pair[1].iter()));
+        squares.map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum::<u64>()
+    };
+    let (with, without) = (applied(&frames, &[]), applied(&frames, &["--smoothing", "0"]));
+    assert_eq!(with[0], without[0], "nothing came before the first frame");
+    assert!(4 * changes(&with) < changes(&without), "{} and {}", changes(&with), changes(&without));
+    assert_eq!(applied(&frames[5..], &[])[0], without[5], "each frame by itself");
+    fail(&["apply", &model("student"), "-", "-o", "-", "--smoothing", "1"], 2, &["0 to 0.99"]);
+}
+
+#[test]
+fn pictures_of_a_folder_are_none_of_a_video() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let [photos, out, single] = ["photos", "out", "single.png"].map(|name| temporary.path().join(name));
+    std::fs::create_dir(&photos).expect("a folder");
+    for (name, level) in [("1.png", 0), ("2.png", 5)] {
+        textured(|| level).save(photos.join(name)).expect("a photo");
+    }
+    let apply = |from: &Path, to: &Path| succeed(&["apply", &model("student"), text(from), "-o", text(to), "-q"]);
+    apply(&photos, &out);
+    apply(&photos.join("2.png"), &single);
+    assert_eq!(image::open(single).expect("a result"), image::open(out.join("2.png")).expect("a result"));
+}
+
 #[test]
 fn a_video_needs_ffmpeg() {
     let temporary = tempfile::tempdir().expect("a temporary folder");

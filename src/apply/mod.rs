@@ -1,8 +1,10 @@
 //! A student on images, folders, videos and pipes (`toonify apply`): whole frames, or the faces in them.
 
 pub mod flicker;
+pub mod flow;
 mod frame;
 pub mod pictures;
+mod steady;
 pub mod stream;
 mod tracker;
 mod translator;
@@ -21,7 +23,10 @@ pub use translator::Translator;
 #[derive(Clone, Debug)]
 pub enum Scope {
     /// The whole frame.
-    Frame,
+    Frame {
+        /// Share of the frames before in what is shown of a video, drawn along with its motion, from 0 (none) to below 1.
+        smoothing: f64,
+    },
     /// Faces: found, followed from frame to frame, translated as aligned squares, and pasted back.
     Faces(FacesPlan),
 }

@@ -5,6 +5,7 @@ use image::{DynamicImage, RgbImage};
 use toonify_align::{CropFrame, CropMethod, crop, paste};
 use toonify_networks::pix2pix::Swift;
 
+use super::steady::Steady;
 use super::tracker::Tracker;
 use super::{ApplyPlan, Frame, Scope};
 use crate::pixels::{self, Rounding};
@@ -17,8 +18,14 @@ const USUAL_PX: usize = 256;
 pub struct Translator {
     swift: Swift,
     face_px: u32,
-    tracker: Option<Tracker>,
+    scene: Scene,
     faces: u64,
+}
+
+/// What is remembered from frame to frame.
+enum Scene {
+    Whole(Steady),
+    Faces(Tracker),
 }
 
 impl Translator {
@@ -32,12 +39,12 @@ impl Translator {
         let channels = file.config.img_channels;
         ensure!((3..=4).contains(&channels), "`{shown}` takes {channels} channels; there are colours and depth only");
         let swift = Swift::new(&file.config, &file.weights).with_context(|| format!("cannot use student `{shown}`"))?;
-        let tracker = match &plan.scope {
-            Scope::Frame => None,
-            Scope::Faces(faces) => Some(Tracker::open(faces)?),
+        let scene = match &plan.scope {
+            Scope::Frame { smoothing } => Scene::Whole(Steady::new(*smoothing)),
+            Scope::Faces(faces) => Scene::Faces(Tracker::open(faces)?),
         };
         let face_px = u32::try_from(file.history.resolution_px.unwrap_or(USUAL_PX))?;
-        Ok(Translator { swift, face_px, tracker, faces: 0 })
+        Ok(Translator { swift, face_px, scene, faces: 0 })
     }
 
     /// Whether the student looks at depth too.
@@ -47,8 +54,9 @@ impl Translator {
 
     /// Forgets the frames before: what comes next is another video, or a picture of its own.
     pub fn start_anew(&mut self) {
-        if let Some(tracker) = &mut self.tracker {
-            tracker.forget();
+        match &mut self.scene {
+            Scene::Whole(steady) => steady.forget(),
+            Scene::Faces(tracker) => tracker.forget(),
         }
     }
 
@@ -62,12 +70,36 @@ impl Translator {
     /// # Errors
     /// When the student or the face finder fails, or the student wants depth and the frame has none.
     pub fn frame(&mut self, frame: &Frame) -> Result<RgbImage> {
+        self.check_depth(frame)?;
+        let Scene::Whole(steady) = &mut self.scene else { return self.unheld(frame) };
+        let swift = &mut self.swift;
+        let (seen, result) = rayon::join(|| steady.look(&frame.pixels), || translate(swift, frame));
+        Ok(steady.show(seen, result?))
+    }
+
+    /// Translates a picture of its own, made smaller to `largest_px` on its longer side.
+    ///
+    /// # Errors
+    /// As [`Translator::frame`].
+    pub fn picture(&mut self, picture: Frame, largest_px: Option<u32>) -> Result<RgbImage> {
+        self.check_depth(&picture)?;
+        self.start_anew();
+        self.unheld(&picture.at_most(largest_px.unwrap_or(u32::MAX)))
+    }
+
+    fn check_depth(&self, frame: &Frame) -> Result<()> {
+        let wanted = self.wants_depth();
         ensure!(
-            self.wants_depth() == frame.depth.is_some(),
+            wanted == frame.depth.is_some(),
             "the student was trained {} depth",
-            if self.wants_depth() { "with" } else { "without" }
+            if wanted { "with" } else { "without" }
         );
-        let Some(tracker) = &mut self.tracker else { return translate(&mut self.swift, frame) };
+        Ok(())
+    }
+
+    /// Translates what nothing is held for: a picture, or the faces of a frame.
+    fn unheld(&mut self, frame: &Frame) -> Result<RgbImage> {
+        let Scene::Faces(tracker) = &mut self.scene else { return translate(&mut self.swift, frame) };
         let mut result = frame.pixels.clone();
         for face in tracker.follow(&frame.pixels)? {
             // A face that cannot be cropped is left as it is, as one that was not seen.
@@ -77,15 +109,6 @@ impl Translator {
             self.faces += 1;
         }
         Ok(result)
-    }
-
-    /// Translates a picture of its own, made smaller to `largest_px` on its longer side.
-    ///
-    /// # Errors
-    /// As [`Translator::frame`].
-    pub fn picture(&mut self, picture: Frame, largest_px: Option<u32>) -> Result<RgbImage> {
-        self.start_anew();
-        self.frame(&picture.at_most(largest_px.unwrap_or(u32::MAX)))
     }
 }
 

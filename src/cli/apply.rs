@@ -45,7 +45,8 @@ pub(crate) struct ApplyArgs {
     /// Translate faces only and paste them back: all, largest, or N for the N largest
     #[arg(long, value_name = "WHICH")]
     faces: Option<Faces>,
-    /// How much of a frame's landmarks comes from the frames before, 0 to 0.99
+    /// Against trembling in videos, 0 (off) to 0.99: how much of what is shown of whole frames, or with --faces of the
+    /// landmarks, comes from the frames before
     #[arg(long, value_name = "PART", default_value_t = 0.7)]
     smoothing: f64,
     /// Make larger pictures smaller first, to this on their longer side
@@ -71,7 +72,7 @@ impl ApplyArgs {
             return Err(Misuse(format!("--smoothing {}: expected 0 to 0.99", self.smoothing)).into());
         }
         let scope = match self.faces {
-            None => Scope::Frame,
+            None => Scope::Frame { smoothing: self.smoothing },
             Some(faces) => Scope::Faces(FacesPlan {
                 model: model::locate(self.model.clone())?,
                 search: FaceSearch::usual(faces),

@@ -2,8 +2,6 @@
 //! the original is taken out (Lai et al. 2018, "Learning Blind Video Temporal Consistency", section 4.2, temporal loss
 //! between frames as a metric), and how much more that is than in the original itself.
 
-mod flow;
-
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
@@ -11,8 +9,7 @@ use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
-pub use flow::{Flow, Map};
-
+use super::flow::{Flow, Pyramid};
 use super::video;
 use crate::events::{Event, Sink};
 use crate::pixels;
@@ -47,6 +44,8 @@ pub struct Flicker {
 
 /// Pairs of frames that are measured at the same time.
 const AT_ONCE: usize = 8;
+/// Corrections of the flow at each level.
+const CORRECTIONS: usize = 8;
 
 /// Measures.
 ///
@@ -132,10 +131,12 @@ struct Sums {
 
 impl Sums {
     fn of(first: &Moment, second: &Moment) -> Sums {
-        let (here, there) = (pixels::to_gray(&first.before), pixels::to_gray(&second.before));
-        let (forth, back) = rayon::join(|| Flow::between(&here, &there), || Flow::between(&there, &here));
-        let mut sums = Sums { pixels: u64::from(here.width()) * u64::from(here.height()), ..Sums::default() };
-        for (x, y, _) in here.enumerate_pixels() {
+        let [here, there] = [first, second].map(|moment| Pyramid::of(&pixels::to_gray(&moment.before)));
+        let flow = |from, to| Flow::between(from, to, CORRECTIONS);
+        let (forth, back) = rayon::join(|| flow(&here, &there), || flow(&there, &here));
+        let (width, height) = first.before.dimensions();
+        let mut sums = Sums { pixels: u64::from(width) * u64::from(height), ..Sums::default() };
+        for (x, y, _) in first.before.enumerate_pixels() {
             let place = (x as usize, y as usize);
             if is_followed(&forth, &back, place) {
                 let target = forth.target(place.0, place.1);
@@ -162,25 +163,9 @@ impl Sums {
     }
 }
 
-/// Whether the way there and back again ends where it began, within the frame, and the neighbours go the same way (Ruder
-/// et al. 2016, "Artistic Style Transfer for Videos", equations 5 and 6).
-fn is_followed(forth: &Flow, back: &Flow, (x, y): (usize, usize)) -> bool {
-    let (width, height) = (forth.right.width, forth.right.height);
-    let (there_x, there_y) = forth.target(x, y);
-    let inside = |position: f32, side: usize| position >= 0.0 && position <= (side - 1) as f32;
-    if !inside(there_x, width) || !inside(there_y, height) {
-        return false;
-    }
-    let squares = |a: f32, b: f32| a * a + b * b;
-    let (right, down) = (there_x - x as f32, there_y - y as f32);
-    let (back_right, back_down) = (back.right.between(there_x, there_y), back.down.between(there_x, there_y));
-    let lengths = squares(right, down) + squares(back_right, back_down);
-    if squares(right + back_right, down + back_down) > 0.01 * lengths + 0.5 {
-        return false;
-    }
-    let (x, y) = (x as isize, y as isize);
-    let slope = |map: &Map| squares(map.at(x + 1, y) - map.at(x, y), map.at(x, y + 1) - map.at(x, y));
-    slope(&forth.right) + slope(&forth.down) <= 0.01 * squares(right, down) + 0.002
+/// Whether the way there and back again ends where it began, within the frame, and the neighbours go the same way.
+fn is_followed(forth: &Flow, back: &Flow, place: (usize, usize)) -> bool {
+    forth.mismatch(back, place).is_some_and(|mismatch| mismatch <= 1.0) && !forth.parts(place)
 }
 
 /// Mean over the colours of the squared difference between a pixel and the place where it has gone.
