@@ -14,8 +14,8 @@ use crate::ops::relu_conv::with_numbers;
 use crate::ops::vector::{self, Kernel, Vector};
 use crate::timing::timed;
 
-/// Most vectors for which going through the matrix once a vector pays.
-const FEW: usize = 4;
+/// Most vectors for which this pays.
+const FEW: usize = 16;
 /// Rows of the matrix that make a task.
 const PART: usize = 64;
 /// Vectors of partial sums, so that none waits for the one before.
@@ -61,11 +61,14 @@ impl Product {
         let (part, row) = (PART * inputs, inputs);
         match self.side {
             Side::Transposed => {
-                let each = |x: &[f32]| -> Vec<f32> {
-                    let parts = matrix.par_chunks(part).map(|rows| vector::run(Dots { x, rows }));
-                    parts.collect::<Vec<_>>().concat()
+                // The matrix is read once, whatever the number of vectors.
+                let parts = matrix.par_chunks(part).map(|rows| vector::run(Dots { x, rows, inputs }));
+                let parts: Vec<Vec<f32>> = parts.collect();
+                let vectors = x.len() / row;
+                let of_vector = |i: usize| {
+                    parts.iter().flat_map(move |part| &part[i * part.len() / vectors..][..part.len() / vectors])
                 };
-                x.chunks_exact(row).flat_map(each).collect()
+                (0..vectors).flat_map(of_vector).copied().collect()
             }
             Side::Plain => {
                 let each = |x: &[f32]| -> Vec<f32> {
@@ -82,10 +85,11 @@ impl Product {
     }
 }
 
-/// The product of each row with a vector.
+/// The products of each vector with each row.
 struct Dots<'a> {
     x: &'a [f32],
     rows: &'a [f32],
+    inputs: usize,
 }
 
 impl Kernel for Dots<'_> {
@@ -93,9 +97,12 @@ impl Kernel for Dots<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) -> Vec<f32> {
-        let mut products = vec![0.0; self.rows.len() / self.x.len()];
-        for (product, row) in products.iter_mut().zip(self.rows.chunks_exact(self.x.len())) {
-            *product = dot::<V>(self.x, row);
+        let rows = self.rows.len() / self.inputs;
+        let mut products = vec![0.0; self.x.len() / self.inputs * rows];
+        for (products, x) in products.chunks_exact_mut(rows).zip(self.x.chunks_exact(self.inputs)) {
+            for (product, row) in products.iter_mut().zip(self.rows.chunks_exact(self.inputs)) {
+                *product = dot::<V>(x, row);
+            }
         }
         products
     }
@@ -186,7 +193,7 @@ mod tests {
     #[test]
     fn products_and_their_gradients_are_those_of_candle() {
         let rng = &mut RandomState::new(12);
-        let sizes = [(1, 1, 1), (1, 70, 130), (3, 129, 65), (4, 16, 3), (5, 20, 30)];
+        let sizes = [(1, 1, 1), (1, 70, 130), (3, 129, 65), (4, 16, 3), (16, 40, 130), (17, 20, 30)];
         // Whatever other tests choose meanwhile: all instructions give these results.
         let all = [Instructions::Portable, Instructions::Avx2, Instructions::Widest];
         for (instructions, (n, inputs, outputs)) in sizes.into_iter().flat_map(|size| all.map(|each| (each, size))) {

@@ -5,6 +5,7 @@
 //! blocks, other filters) goes the general way, and so does this when a shape is not as expected.
 
 use candle_core::{DType, Device, Storage, Tensor};
+use rayon::prelude::*;
 
 use super::{Entry, NoiseInput, NoiseOf, StyledConv, Synthesis, SynthesisBlock, ToRgb, convolutions};
 use crate::error::Result;
@@ -22,20 +23,21 @@ use crate::timing::timed;
 impl Synthesis {
     /// The image, or nothing where the general way has to be taken.
     pub(super) fn render(&self, ws: &Dual, noise: &Noise) -> Result<Option<Dual>> {
-        let (n, _, w_dim) = ws.value().dims3()?;
+        let n = ws.dims()[0];
         if !is_constant(ws) || !self.blocks.iter().all(SynthesisBlock::is_plain) {
             return Ok(None);
         }
+        // All styles at once: each is a small product that waits for memory.
+        let styles: Vec<Styles> = self.blocks.par_iter().map(|block| block.styles_of(ws)).collect::<Result<_>>()?;
         let (mut features, mut image) = (None, None);
-        for block in &self.blocks {
+        for (block, styles) in self.blocks.iter().zip(&styles) {
             let convolutions = convolutions(block.resolution);
-            let w_at = |index: usize| ws.narrow(1, index, 1)?.reshape((n, w_dim));
-            let (first, last) = (*convolutions.start(), *convolutions.end());
-            let Some(x) = block.enter(features, (&w_at(first)?, noise.of(first)?))? else { return Ok(None) };
-            let Some(to_rgb) = &block.to_rgb else { return Ok(None) };
-            let (size, w, rgb_w) = (styled::inner(x.sizes), w_at(last)?, w_at(last + 1)?);
-            let convolve = |layer: &Layer<'_>| to_rgb.with_colours(&rgb_w, |colours| layer.convolve(&x, colours));
-            let Some(convolved) = block.conv1.with_layer((n, size), (&w, noise.of(last)?), convolve)? else {
+            let noises = (noise.of(*convolutions.start())?, noise.of(*convolutions.end())?);
+            let Some(x) = block.enter((features, n), (&styles.growing, noises.0))? else { return Ok(None) };
+            let (Some(to_rgb), Some(of_rgb)) = (&block.to_rgb, &styles.to_rgb) else { return Ok(None) };
+            let size = styled::inner(x.sizes);
+            let convolve = |layer: &Layer<'_>| to_rgb.with_colours(of_rgb, |colours| layer.convolve(&x, colours));
+            let Some(convolved) = block.conv1.with_layer((n, size), (&styles.same, noises.1), convolve)? else {
                 return Ok(None);
             };
             let (x, rgb) = convolved?;
@@ -44,13 +46,38 @@ impl Synthesis {
                 Some(below) => timed("image", 0, || ops::upsample2d(&below, &block.filter, 2)?.add(&rgb))?,
                 None => rgb,
             });
-            features = Some((x, n));
+            features = Some(x);
         }
         Ok(image)
     }
 }
 
+/// The styles of a block's layers, `[N, I]`.
+struct Styles {
+    growing: Option<Dual>,
+    same: Dual,
+    to_rgb: Option<Dual>,
+}
+
 impl SynthesisBlock {
+    /// What the layers make of their w.
+    fn styles_of(&self, ws: &Dual) -> Result<Styles> {
+        let (n, _, w_dim) = ws.value().dims3()?;
+        let w_at = |index: usize| ws.narrow(1, index, 1)?.reshape((n, w_dim));
+        let convolutions = convolutions(self.resolution);
+        let (first, last) = (*convolutions.start(), *convolutions.end());
+        let growing = match &self.entry {
+            Entry::Const(_) => None,
+            Entry::Grow { conv0, .. } => Some(conv0.affine.forward(&w_at(first)?)?),
+        };
+        let same = self.conv1.affine.forward(&w_at(last)?)?;
+        let to_rgb = match &self.to_rgb {
+            None => None,
+            Some(to_rgb) => Some(to_rgb.affine.forward(&w_at(last + 1)?)?),
+        };
+        Ok(Styles { growing, same, to_rgb })
+    }
+
     /// Whether all layers are of the kind that is served here.
     fn is_plain(&self) -> bool {
         let grows = match &self.entry {
@@ -62,21 +89,24 @@ impl SynthesisBlock {
     }
 
     /// The features that `conv1` reads.
-    fn enter(&self, below: Option<(Maps, usize)>, (w, noise): (&Dual, NoiseOf<'_>)) -> Result<Option<Maps>> {
+    fn enter(
+        &self,
+        (below, n): (Option<Maps>, usize),
+        (styles, noise): (&Option<Dual>, NoiseOf<'_>),
+    ) -> Result<Option<Maps>> {
         match (&self.entry, below) {
             (Entry::Const(constant), _) => {
                 let (_one, c, h, w_px) = constant.dims4()?;
-                let n = w.dims()[0];
                 let mut maps = Maps::new(styled::bordered(n, c, (h, w_px)));
                 let numbers = constant.value().broadcast_as((n, c, h, w_px))?.flatten_all()?.to_vec1::<f32>()?;
                 let planes = Planes { channels: c, rows: h, columns: w_px, first_image: 0 };
                 from_planes(&numbers, planes, (-(BORDER as isize), -(BORDER as isize)), &mut maps);
                 Ok(Some(maps))
             }
-            (Entry::Grow { conv0, .. }, Some((below, n))) => {
-                let Some(taps) = conv0.taps() else { return Ok(None) };
+            (Entry::Grow { conv0, .. }, Some(below)) => {
+                let (Some(taps), Some(styles)) = (conv0.taps(), styles) else { return Ok(None) };
                 let (rows, columns) = styled::inner(below.sizes);
-                conv0.with_layer((n, (2 * rows, 2 * columns)), (w, noise), |layer| layer.grow(&below, taps))
+                conv0.with_layer((n, (2 * rows, 2 * columns)), (styles, noise), |layer| layer.grow(&below, taps))
             }
             (Entry::Grow { .. }, None) => Ok(None),
         }
@@ -97,15 +127,15 @@ impl StyledConv {
         taps(&self.filter)
     }
 
-    /// Works with the layer for `n` images whose result is of a size; nothing when the noise has an unexpected shape.
+    /// Works with the layer and styles for `n` images whose result is of a size; nothing when the noise has an unexpected shape.
     fn with_layer<R>(
         &self,
         (n, size): (usize, (usize, usize)),
-        (w, noise): (&Dual, NoiseOf<'_>),
+        (styles, noise): (&Dual, NoiseOf<'_>),
         work: impl FnOnce(&Layer<'_>) -> R,
     ) -> Result<Option<R>> {
         let (outputs, inputs, _, _) = self.weight.dims4()?;
-        let styles = filled_up(self.affine.forward(w)?.value())?;
+        let styles = filled_up(styles.value())?;
         let bias = filled_up(&self.bias.value().unsqueeze(0)?)?;
         let noise = match (&self.noise, noise) {
             (None, _) | (_, NoiseOf::None) => None,
@@ -158,9 +188,9 @@ impl ToRgb {
     }
 
     /// Works with the layer's weighted sums.
-    fn with_colours<R>(&self, w: &Dual, work: impl FnOnce(&Colours<'_>) -> R) -> Result<R> {
+    fn with_colours<R>(&self, styles: &Dual, work: impl FnOnce(&Colours<'_>) -> R) -> Result<R> {
         let (outputs, inputs, _, _) = self.weight.dims4()?;
-        let styles = self.affine.forward(w)?.scale(1.0 / (inputs as f64).sqrt())?; // [N, I]
+        let styles = styles.scale(1.0 / (inputs as f64).sqrt())?; // [N, I]
         let n = styles.dims()[0];
         let weights = self.weight.value().reshape((1, outputs, inputs))?;
         let weights = weights.broadcast_mul(&styles.value().unsqueeze(1)?)?; // [N, O, I]
