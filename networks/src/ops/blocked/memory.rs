@@ -18,6 +18,9 @@ const MOST_IDLE: usize = 512;
 const MOST_ROOM: usize = 4;
 /// Lines of a buffer that is lent to anybody.
 const SMALL: usize = 1 << 10;
+/// Lines from which on a new buffer takes the place of one that is too small, so that a program that renders ever larger
+/// features does not keep those of all sizes.
+const LARGE: usize = 1 << 15;
 
 /// Borrowed numbers of unspecified value, which go back when they are dropped.
 pub(crate) struct Memory {
@@ -35,7 +38,9 @@ impl Memory {
             let fitting = (0..idle.len()).filter(fits).min_by_key(|&i| idle[i].len());
             let full =
                 || (idle.len() >= MOST_IDLE / 2).then(|| (0..idle.len()).max_by_key(|&i| idle[i].len())).flatten();
-            fitting.or_else(full).map(|i| idle.swap_remove(i))
+            let smaller = || (0..idle.len()).filter(|&i| idle[i].len() < lines).max_by_key(|&i| idle[i].len());
+            let replaced = || if lines >= LARGE { smaller() } else { full() };
+            fitting.or_else(replaced).map(|i| idle.swap_remove(i))
         };
         match buffer {
             Some(buffer) if buffer.len() >= lines => Memory { lines: buffer, len },
