@@ -18,66 +18,50 @@ pub(super) struct Edges<'a> {
 }
 
 /// Nine points for eight results side by side.
-#[derive(Clone, Copy)]
-pub(super) struct LastRow;
+pub(super) type LastRow = Line<true>;
 
 /// Nine points for eight results below each other.
+pub(super) type LastColumn = Line<false>;
+
+/// Eight results in a line, which lies along the rows or across them.
 #[derive(Clone, Copy)]
-pub(super) struct LastColumn;
+pub(super) struct Line<const ALONG: bool>;
 
 /// The taps' factor in the first point of a kernel is one half.
 const GAIN: f32 = 2.0;
 
-impl Scheme for LastRow {
-    const POINTS: usize = SIDE;
-    const PATCH: (usize, usize) = (1, PATCH);
-    const STEP: (usize, usize) = (1, TILE);
-    const SIDES: (usize, usize) = (1, RESULTS);
-
-    #[inline(always)]
-    fn kernel_point(point: usize) -> usize {
-        point.min(KERNEL - 1)
+impl<const ALONG: bool> Line<ALONG> {
+    /// Rows and columns of so many things in a line.
+    const fn of(count: usize) -> (usize, usize) {
+        if ALONG { (1, count) } else { (count, 1) }
     }
 
+    /// Numbers from one pixel to the next.
     #[inline(always)]
-    unsafe fn enter<V: Vector>((pixels, _): (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize)) {
-        // SAFETY: the caller's promise.
-        unsafe { enter_line::<V>((pixels, LANES), scale, points) }
-    }
-
-    #[inline(always)]
-    unsafe fn product<V: Vector>(sum: Sum<'_>, tiles: usize, blocks: usize, to: Target) {
-        // SAFETY: the caller's promise.
-        unsafe { product::<V, SIDE>(sum, tiles, blocks, to) }
-    }
-
-    #[inline(always)]
-    unsafe fn leave<V: Vector>(
-        points: (*const f32, usize),
-        _finish: Option<(&Finish<'_>, &Channels<V>)>,
-        _place: (usize, usize, usize),
-        (to, _): (*mut f32, usize),
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe { leave_line::<V>(points, (to, LANES)) }
+    fn step(row_step: usize) -> usize {
+        if ALONG { LANES } else { row_step }
     }
 }
 
-impl Scheme for LastColumn {
+impl<const ALONG: bool> Scheme for Line<ALONG> {
     const POINTS: usize = SIDE;
-    const PATCH: (usize, usize) = (PATCH, 1);
-    const STEP: (usize, usize) = (TILE, 1);
-    const SIDES: (usize, usize) = (RESULTS, 1);
+    const PATCH: (usize, usize) = Self::of(PATCH);
+    const STEP: (usize, usize) = Self::of(TILE);
+    const SIDES: (usize, usize) = Self::of(RESULTS);
 
     #[inline(always)]
     fn kernel_point(point: usize) -> usize {
-        point.min(KERNEL - 1) * KERNEL
+        point.min(KERNEL - 1) * if ALONG { 1 } else { KERNEL }
     }
 
     #[inline(always)]
-    unsafe fn enter<V: Vector>(pixels: (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize)) {
+    unsafe fn enter<V: Vector>(
+        (pixels, row_step): (*const f32, usize),
+        scale: Option<*const f32>,
+        points: (*mut f32, usize),
+    ) {
         // SAFETY: the caller's promise.
-        unsafe { enter_line::<V>(pixels, scale, points) }
+        unsafe { enter_line::<V>((pixels, Self::step(row_step)), scale, points) }
     }
 
     #[inline(always)]
@@ -91,10 +75,10 @@ impl Scheme for LastColumn {
         points: (*const f32, usize),
         _finish: Option<(&Finish<'_>, &Channels<V>)>,
         _place: (usize, usize, usize),
-        to: (*mut f32, usize),
+        (to, row_step): (*mut f32, usize),
     ) {
         // SAFETY: the caller's promise.
-        unsafe { leave_line::<V>(points, to) }
+        unsafe { leave_line::<V>(points, (to, Self::step(row_step))) }
     }
 }
 
