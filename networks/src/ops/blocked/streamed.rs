@@ -16,7 +16,7 @@ const MOST_TAPS: usize = 9;
 const MOST_BLOCKS: usize = 2;
 
 /// Neighbouring pixels of each image that are summed from the same taps.
-pub(in crate::ops::blocked) struct Run<'a> {
+pub(super) struct Run<'a> {
     pub source: &'a Maps,
     /// What the first pixel's taps see within an image's first block, in the order of the taps.
     pub sees: Vec<usize>,
@@ -29,7 +29,7 @@ pub(in crate::ops::blocked) struct Run<'a> {
 }
 
 /// A convolution as runs of pixels.
-pub(in crate::ops::blocked) struct Streamed<'a> {
+pub(super) struct Streamed<'a> {
     pub weights: Weights<'a>,
     /// Order in which the taps of a block are arranged.
     pub taps: &'a [usize],
