@@ -4,43 +4,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program, not the library")]
 
+mod paper256;
+
 use std::time::Instant;
 
 use candle_core::Device;
 use rayon::prelude::*;
 use toonify_networks::latent::{Seed, Z};
-use toonify_networks::ops::{Activation, peak};
+use toonify_networks::ops::peak;
 use toonify_networks::random::RandomState;
-use toonify_networks::stylegan2::{
-    Architecture, Arithmetic, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Weights,
-};
-
-/// The published `paper256` generator: channel_base 16384, channel_max 512, 8 mapping layers.
-fn paper256() -> GeneratorConfig {
-    let resolution = Resolution::new(256).unwrap();
-    GeneratorConfig {
-        z_dim: 512,
-        c_dim: 0,
-        w_dim: 512,
-        resolution,
-        img_channels: 3,
-        mapping: MappingConfig {
-            num_layers: 8,
-            embed_features: 0,
-            layer_features: 512,
-            activation: Activation::Lrelu,
-            lr_multiplier: 0.01,
-            w_avg_beta: 0.995,
-        },
-        channels: Channels::from_base(16384, 512, resolution),
-        architecture: Architecture::Skip,
-        activation: Activation::Lrelu,
-        conv_clamp: Some(256.0),
-        num_fp16_res: 4,
-        use_noise: true,
-        resample_filter: vec![1.0, 3.0, 3.0, 1.0],
-    }
-}
+use toonify_networks::stylegan2::{Arithmetic, Generator, Layer, Noise, Weights};
 
 /// Floating-point operations a second of all threads on registers alone; the best of several rounds.
 fn measured_peak() -> f64 {
@@ -75,7 +48,7 @@ fn seconds_of(mut call: impl FnMut()) -> (f64, f64) {
 }
 
 fn main() {
-    let config = paper256();
+    let config = paper256::config();
     let weights = Weights::<Layer>::random(&config, &mut RandomState::new(0)).unwrap();
     let generator = Generator::from_weights(&config, &weights).unwrap();
     let peak = measured_peak();

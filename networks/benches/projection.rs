@@ -4,46 +4,18 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program, not the library")]
 
+mod paper256;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use candle_core::Tensor;
 use toonify_networks::draws::Draws;
-use toonify_networks::ops::Activation;
 use toonify_networks::perceptual::{LinearWeights, Lpips, Vgg16};
 use toonify_networks::projection::{Projection, Schedule, Space, Start, WStatistics};
 use toonify_networks::random::RandomState;
-use toonify_networks::stylegan2::{
-    Architecture, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Resolution, Weights,
-};
+use toonify_networks::stylegan2::{Generator, Layer, Weights};
 use toonify_networks::timing;
-
-/// The published `paper256` generator: channel_base 16384, channel_max 512, 8 mapping layers.
-fn paper256() -> GeneratorConfig {
-    let resolution = Resolution::new(256).unwrap();
-    GeneratorConfig {
-        z_dim: 512,
-        c_dim: 0,
-        w_dim: 512,
-        resolution,
-        img_channels: 3,
-        mapping: MappingConfig {
-            num_layers: 8,
-            embed_features: 0,
-            layer_features: 512,
-            activation: Activation::Lrelu,
-            lr_multiplier: 0.01,
-            w_avg_beta: 0.995,
-        },
-        channels: Channels::from_base(16384, 512, resolution),
-        architecture: Architecture::Skip,
-        activation: Activation::Lrelu,
-        conv_clamp: Some(256.0),
-        num_fp16_res: 4,
-        use_noise: true,
-        resample_filter: vec![1.0, 3.0, 3.0, 1.0],
-    }
-}
 
 /// VGG16 with random kernels that keep the size of what passes.
 fn random_vgg16(rng: &mut RandomState) -> Vgg16 {
@@ -70,7 +42,7 @@ fn main() {
 
 fn measure() {
     let steps = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(15);
-    let (config, rng) = (paper256(), &mut RandomState::new(1));
+    let (config, rng) = (paper256::config(), &mut RandomState::new(1));
     let weights = Weights::<Layer>::random(&config, &mut RandomState::new(0)).unwrap();
     let generator = Generator::from_weights(&config, &weights).unwrap();
     let linear = LinearWeights::by_layer(&[64, 128, 256, 512, 512], &[1.0; 5]).unwrap();
