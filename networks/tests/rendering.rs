@@ -6,18 +6,19 @@ use candle_core::{Device, Tensor, Var};
 use toonify_networks::grad::Dual;
 use toonify_networks::ops::Activation;
 use toonify_networks::ops::conv::Method;
+use toonify_networks::ops::vector::Instructions;
 use toonify_networks::random::RandomState;
 use toonify_networks::stylegan2::{
     Architecture, Channels, Generator, GeneratorConfig, Layer, MappingConfig, Noise, Resolution, Term, Weights,
 };
 
 /// Channels that fill no block, and one that fills two and a bit.
-fn config(activation: Activation) -> GeneratorConfig {
+fn config(activation: Activation, side: usize) -> GeneratorConfig {
     GeneratorConfig {
         z_dim: 8,
         c_dim: 0,
         w_dim: 8,
-        resolution: Resolution::new(128).unwrap(),
+        resolution: Resolution::new(side).unwrap(),
         img_channels: 3,
         mapping: MappingConfig {
             num_layers: 1,
@@ -27,7 +28,7 @@ fn config(activation: Activation) -> GeneratorConfig {
             lr_multiplier: 0.01,
             w_avg_beta: 0.995,
         },
-        channels: Channels::from_widths(vec![40, 37, 33, 24, 20, 18]),
+        channels: Channels::from_widths([40, 37, 33, 24, 20, 18, 17][..side.ilog2() as usize - 1].to_vec()),
         architecture: Architecture::Skip,
         activation,
         conv_clamp: Some(3.0),
@@ -54,10 +55,14 @@ fn generator(config: &GeneratorConfig) -> Generator {
 #[test]
 fn rendering_equals_the_general_way() {
     let rng = &mut RandomState::new(2);
-    for (activation, n) in
-        [(Activation::Lrelu, 1), (Activation::Relu, 3), (Activation::Linear, 2), (Activation::Swish, 1)]
-    {
-        let config = config(activation);
+    for (activation, side, n) in [
+        (Activation::Lrelu, 128, 1),
+        (Activation::Relu, 128, 3),
+        (Activation::Linear, 64, 2),
+        (Activation::Swish, 64, 1),
+        (Activation::Lrelu, 256, 1),
+    ] {
+        let config = config(activation, side);
         let generator = generator(&config);
         let drawn: Vec<f32> = (0..n * config.num_ws() * 8).map(|_| rng.gauss() as f32).collect();
         let ws = Tensor::from_vec(drawn, (n, config.num_ws(), 8), &Device::Cpu).unwrap();
@@ -65,13 +70,23 @@ fn rendering_equals_the_general_way() {
         for noise in [Noise::Const, Noise::None, given] {
             let followed = Var::from_tensor(&ws).unwrap();
             let general = generator.synthesis.forward(&Dual::from(followed.as_tensor()), &noise).unwrap().into_value();
-            for method in [Method::Winograd, Method::Direct] {
+            for (method, instructions) in [
+                (Method::Winograd, Instructions::Widest),
+                (Method::Winograd, Instructions::Avx2),
+                (Method::Winograd, Instructions::Portable),
+                (Method::Direct, Instructions::Widest),
+            ] {
                 method.choose();
+                instructions.choose();
                 let fast = generator.synthesis.forward(&Dual::from(&ws), &noise).unwrap().into_value();
                 Method::default().choose();
+                Instructions::default().choose();
                 let off = (&fast - &general).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
                 let size = general.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-                assert!(off < 1e-5 * size, "{activation:?} by {method:?}: off by {off} of {size}");
+                assert!(
+                    off < 1e-5 * size,
+                    "{activation:?} at {side} px by {method:?}, {instructions:?}: off by {off} of {size}"
+                );
                 assert!(!fast.track_op(), "nobody follows what is rendered");
             }
         }

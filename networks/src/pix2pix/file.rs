@@ -130,13 +130,13 @@ pub fn is_student(bytes: &[u8]) -> bool {
 /// [`Error::Import`] for a file that is damaged or something else, [`Error::Shape`] or [`Error::Value`] for tensors that do
 /// not fit the configuration in the file.
 pub fn read_student(bytes: &[u8]) -> Result<StudentFile> {
-    if !is_student(bytes) {
-        let found = "a file that is no student (`kind = student` is not in its metadata)".to_owned();
-        return Err(ImportError::Unsupported { found }.into());
-    }
     let damaged = |error| ImportError::malformed("student's file", "safetensors that fit their header", error);
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let metadata = header.metadata().clone().unwrap_or_default();
+    if metadata.get(ours::KIND_KEY).is_none_or(|kind| kind != KIND) {
+        let expected = "`kind = student` in the metadata, as `toonify distill` writes it";
+        return Err(ImportError::malformed("student's file", expected, "a file of another kind").into());
+    }
     let config: StudentConfig = ours::required(&metadata, CONFIG_KEY)?;
     config.check()?;
     let file = SafeTensors::deserialize(bytes).map_err(damaged)?;

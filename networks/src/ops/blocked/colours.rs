@@ -2,12 +2,10 @@
 
 #![expect(clippy::needless_range_loop, reason = "iterators take closures, which are functions of their own")]
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use super::LANES;
-use super::maps::{Maps, Region, Sizes};
+use super::maps::{Maps, Pixels, Region, Sizes};
 use super::memory::{Pointer, written};
 use super::styled::{BORDER, inner};
 use super::weights::BLOCK;
@@ -40,8 +38,14 @@ impl Colours<'_> {
             (0..sizes.images * rows).into_par_iter().for_each(|task| {
                 let (image, y) = (task / rows, task % rows);
                 let region = Region { image, rows: y..y + 1, columns: 0..columns };
+                let pixels = Pixels {
+                    first: x.memory[sizes.offset(image, 0, (y + BORDER, BORDER))..].as_ptr(),
+                    row_step: sizes.row(),
+                    block_step: sizes.block(),
+                    blocks: sizes.blocks,
+                };
                 // SAFETY: nobody writes the maps, and this row is this task's.
-                unsafe { self.write(sizes, x.memory.as_ptr(), &region, to) };
+                unsafe { self.write(pixels, &region, ((rows, columns), to)) };
             });
         };
         // SAFETY: all rows are written.
@@ -54,26 +58,24 @@ impl Colours<'_> {
         sizes.images * self.bias.len() * rows * columns
     }
 
-    /// Sums a region of maps of some sizes.
+    /// Sums the pixels of a region of images of a size.
     ///
     /// # Safety
-    /// The region of the maps `x` can be read and that of the image `to` written.
-    pub unsafe fn write(&self, sizes: Sizes, x: *const f32, region: &Region, to: Pointer) {
-        let ((rows, columns), colours) = (inner(sizes), self.bias.len());
-        let channels = sizes.blocks * LANES;
-        for y in region.rows.clone() {
+    /// The pixels can be read and the region of the images written.
+    pub unsafe fn write(&self, pixels: Pixels, region: &Region, ((rows, columns), to): ((usize, usize), Pointer)) {
+        let (colours, channels) = (self.bias.len(), pixels.blocks * LANES);
+        for (line, y) in region.rows.clone().enumerate() {
             for first in (0..colours).step_by(AT_ONCE) {
                 let place = region.image * colours + first;
                 let row = Row {
-                    sizes,
                     // SAFETY: the caller's row.
-                    x: unsafe { x.add(sizes.offset(region.image, 0, (y + BORDER, BORDER))) },
-                    columns: region.columns.clone(),
+                    pixels: Pixels { first: unsafe { pixels.first.add(line * pixels.row_step) }, ..pixels },
+                    columns: region.columns.len(),
                     weights: &self.weights[place * channels..],
                     bias: &self.bias[first..colours.min(first + AT_ONCE)],
                     clamp: self.clamp,
                     // SAFETY: the caller's row of these colours of an image.
-                    to: (unsafe { to.at((place * rows + y) * columns) }, rows * columns),
+                    to: (unsafe { to.at((place * rows + y) * columns + region.columns.start) }, rows * columns),
                 };
                 vector::run(row);
             }
@@ -83,14 +85,12 @@ impl Colours<'_> {
 
 /// Part of a row of up to three colours.
 struct Row<'a> {
-    sizes: Sizes,
-    /// The row in the first block.
-    x: *const f32,
-    columns: Range<usize>,
+    pixels: Pixels,
+    columns: usize,
     weights: &'a [f32],
     bias: &'a [f32],
     clamp: f32,
-    /// The row in the first colour, and the way to the next colour.
+    /// The first pixel in the first colour, and the way to the next colour.
     to: (*mut f32, usize),
 }
 
@@ -112,8 +112,8 @@ impl Row<'_> {
     #[inline(always)]
     fn some<V: Vector, const COLOURS: usize>(&self) {
         let mut lanes = [[0.0; BLOCK]; COLOURS];
-        for first in self.columns.clone().step_by(LANES) {
-            let pixels = LANES.min(self.columns.end - first);
+        for first in (0..self.columns).step_by(LANES) {
+            let pixels = LANES.min(self.columns - first);
             for group in (0..pixels).step_by(PIXELS) {
                 // The last pixel stands for those that are not there.
                 let places = [0, 1, 2, 3].map(|pixel| first + (group + pixel).min(pixels - 1));
@@ -139,10 +139,10 @@ impl Row<'_> {
     /// Weighted sums of some pixels over the blocks.
     #[inline(always)]
     fn sums<V: Vector, const COLOURS: usize>(&self, places: [usize; PIXELS]) -> [[V; PIXELS]; COLOURS] {
-        let channels = self.sizes.blocks * LANES;
+        let channels = self.pixels.blocks * LANES;
         let mut sums = [[V::splat(0.0); PIXELS]; COLOURS];
-        for block in 0..self.sizes.blocks {
-            let row = self.x.wrapping_add(block * self.sizes.block());
+        for block in 0..self.pixels.blocks {
+            let row = self.pixels.first.wrapping_add(block * self.pixels.block_step);
             for lane in (0..LANES).step_by(V::LANES) {
                 // SAFETY: vectors of weights, and of pixels of this row.
                 unsafe {

@@ -28,10 +28,10 @@ pub(crate) struct Noise<'a> {
 }
 
 impl Noise<'_> {
-    /// The noise of a pixel.
+    /// The noise of a pixel; 0 below the last row.
     #[inline(always)]
     pub(super) fn at(&self, image: usize, (row, column): (usize, usize)) -> f32 {
-        self.numbers[image * self.image_step + row * self.columns + column]
+        self.numbers.get(image * self.image_step + row * self.columns + column).copied().unwrap_or(0.0)
     }
 }
 

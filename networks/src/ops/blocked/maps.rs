@@ -56,6 +56,17 @@ pub(crate) struct Region {
     pub columns: Range<usize>,
 }
 
+/// Pixels of a region, wherever they lie.
+#[derive(Clone, Copy)]
+pub(crate) struct Pixels {
+    /// The region's first pixel in the first block.
+    pub first: *const f32,
+    /// From one row to the next, and from one block to the next, in numbers.
+    pub row_step: usize,
+    pub block_step: usize,
+    pub blocks: usize,
+}
+
 /// Blocked feature maps.
 pub(crate) struct Maps {
     pub sizes: Sizes,

@@ -11,12 +11,12 @@ use super::blur::blur;
 use super::colours::Colours;
 use super::demodulation::Demodulation;
 use super::finish::Finish;
-use super::maps::{Maps, Region, Sizes};
+use super::maps::{Maps, Pixels, Region, Sizes};
 use super::memory::{Pointer, written};
 use super::streamed::{Streamed, rows};
 use super::weights::Weights;
 use super::winograd::doubling::Doubled;
-use super::winograd::{Same, TILE, Winograd};
+use super::winograd::{Filtering, Same, SameBySix, TILE, Then, Winograd};
 use super::{LANES, blocks_of};
 use crate::ops::conv::Method;
 use crate::ops::vector::{self, Kernel, Vector};
@@ -26,6 +26,9 @@ use crate::timing::timed;
 pub(crate) const BORDER: usize = 1;
 /// The taps of a kernel, row by row.
 const TAPS: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+/// Smallest side of an image, and most blocks of a kernel, of which tiles of 6x6 pay.
+const LARGE_TILES_PX: usize = 96;
+const LARGE_TILES_BLOCKS: usize = 64;
 /// Fewest tiles that pay for transforming the kernels.
 const MIN_TILES: usize = 4;
 /// The same where the size doubles.
@@ -79,41 +82,73 @@ impl Layer<'_> {
     /// Convolves with step 1, and makes an image of the result.
     pub fn convolve(&self, x: &Maps, colours: &Colours<'_>) -> (Maps, Vec<f32>) {
         let (images, size) = (x.sizes.images, inner(x.sizes));
-        let operations = 2 * (images * size.0 * size.1 * 9 * self.inputs * self.outputs) as u64;
-        let (squares, mut factors) = (self.squares(), self.no_factors(images));
-        let demodulation = Some(self.demodulation(&squares, &mut factors));
         let mut y = framed(bordered(images, self.outputs, size));
-        let tiles = (size.0 / TILE, size.1 / TILE);
-        let whole = size.0 % TILE == 0 && size.1 % TILE == 0;
-        if Method::chosen() == Method::Winograd && whole && images * tiles.0 * tiles.1 >= MIN_TILES {
-            let corner = (BORDER, BORDER);
-            let (scales, finish) = (Some(self.styles), Some(self.finish));
-            let winograd = Winograd::<Same> {
-                scheme: PhantomData,
-                source: x.view(),
-                scales,
-                weights: self.weights(),
-                taps: TAPS,
-                tiles,
-                corner,
-                finish,
-                demodulation,
-            };
-            let to = (y.sizes, Pointer::new(y.memory.first()));
-            let paint = |image: Pointer| {
-                // SAFETY: a region that has been written, and nobody else's part of the image.
-                let then = |region: &Region| unsafe { colours.write(to.0, to.1.at(0), region, image) };
-                timed("styled convolution by tiles", operations, || winograd.compute_and(to, &then));
-            };
-            // SAFETY: tiles cover the image.
-            let image = unsafe { written(colours.numbers(to.0), paint) };
+        let to = Pointer::new(y.memory.first());
+        if let Some(image) = self.by_tiles(x, (y.sizes, Some(to)), colours) {
             return (y, image);
         }
+        let (squares, mut factors) = (self.squares(), self.no_factors(images));
+        let demodulation = Some(self.demodulation(&squares, &mut factors));
+        let operations = self.operations(x.sizes);
         timed("styled convolution", operations, || self.convolve_directly(x, demodulation, &mut y));
         let finish = Finish { factors: Some(&factors), ..self.finish };
         timed("finish", 0, || finish_in_place(&finish, &mut y));
         let image = timed("colours", 0, || colours.of(&y));
         (y, image)
+    }
+
+    /// Convolves with step 1 and makes an image of the result, which need not be kept: of large images it is never in memory
+    /// as a whole.
+    pub fn paint(&self, x: &Maps, colours: &Colours<'_>) -> Vec<f32> {
+        let sizes = bordered(x.sizes.images, self.outputs, inner(x.sizes));
+        self.by_tiles(x, (sizes, None), colours).unwrap_or_else(|| self.convolve(x, colours).1)
+    }
+
+    /// Floating-point operations of the direct convolution of maps.
+    fn operations(&self, x: Sizes) -> u64 {
+        let (rows, columns) = inner(x);
+        2 * (x.images * rows * columns * 9 * self.inputs * self.outputs) as u64
+    }
+
+    /// The image by way of tiles; nothing where that does not pay.
+    fn by_tiles(&self, x: &Maps, to: (Sizes, Option<Pointer>), colours: &Colours<'_>) -> Option<Vec<f32>> {
+        let (images, size) = (x.sizes.images, inner(x.sizes));
+        let whole = size.0.is_multiple_of(TILE) && size.1.is_multiple_of(TILE);
+        if Method::chosen() != Method::Winograd || !whole || images * size.0 * size.1 < MIN_TILES * TILE * TILE {
+            return None;
+        }
+        let paint = |image: Pointer| {
+            // SAFETY: a region that has been written, and nobody else's part of the image.
+            let then = |region: &Region, pixels: Pixels| unsafe { colours.write(pixels, region, (size, image)) };
+            timed("styled convolution by tiles", self.operations(x.sizes), || match self.takes_large_tiles(size) {
+                true => self.tiles::<SameBySix>(x, to, &then),
+                false => self.tiles::<Same>(x, to, &then),
+            });
+        };
+        // SAFETY: tiles cover the image.
+        Some(unsafe { written(colours.numbers(to.0), paint) })
+    }
+
+    /// Whether tiles of 6x6 pay: little of them hangs over the image, and the larger kernels do not crowd out the tiles.
+    fn takes_large_tiles(&self, (rows, columns): (usize, usize)) -> bool {
+        rows.min(columns) >= LARGE_TILES_PX && blocks_of(self.inputs) * blocks_of(self.outputs) <= LARGE_TILES_BLOCKS
+    }
+
+    fn tiles<S: Filtering>(&self, x: &Maps, to: (Sizes, Option<Pointer>), then: &Then<'_>) {
+        let size = inner(x.sizes);
+        let (squares, mut factors) = (self.squares(), self.no_factors(x.sizes.images));
+        let winograd = Winograd::<S> {
+            scheme: PhantomData,
+            source: x.view(),
+            scales: Some(self.styles),
+            weights: self.weights(),
+            taps: TAPS,
+            tiles: (size.0.div_ceil(S::SIDES.0), size.1.div_ceil(S::SIDES.1)),
+            corner: (BORDER, BORDER),
+            finish: Some(self.finish),
+            demodulation: Some(self.demodulation(&squares, &mut factors)),
+        };
+        winograd.compute_and(to, then);
     }
 
     fn convolve_directly(&self, x: &Maps, demodulation: Option<Demodulation<'_>>, y: &mut Maps) {
@@ -128,7 +163,7 @@ impl Layer<'_> {
     /// one first.
     pub fn grow(&self, x: &Maps, filter: [[f32; 4]; 2]) -> Maps {
         let (images, size) = (x.sizes.images, inner(x.sizes));
-        let operations = 2 * (images * size.0 * size.1 * 9 * self.inputs * self.outputs) as u64;
+        let operations = self.operations(x.sizes);
         let (squares, mut factors) = (self.squares(), self.no_factors(images));
         let demodulation = Some(self.demodulation(&squares, &mut factors));
         let mut sharp = framed(bordered(images, self.outputs, (2 * size.0 + 1, 2 * size.1 + 1)));

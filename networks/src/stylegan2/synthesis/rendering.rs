@@ -36,7 +36,13 @@ impl Synthesis {
             let Some(x) = block.enter((features, n), (&styles.growing, noises.0))? else { return Ok(None) };
             let (Some(to_rgb), Some(of_rgb)) = (&block.to_rgb, &styles.to_rgb) else { return Ok(None) };
             let size = styled::inner(x.sizes);
-            let convolve = |layer: &Layer<'_>| to_rgb.with_colours(of_rgb, |colours| layer.convolve(&x, colours));
+            let is_last = block.resolution == self.blocks.last().map_or(block.resolution, |block| block.resolution);
+            let convolve = |layer: &Layer<'_>| {
+                to_rgb.with_colours(of_rgb, |colours| match is_last {
+                    true => (Maps::empty(), layer.paint(&x, colours)),
+                    false => layer.convolve(&x, colours),
+                })
+            };
             let Some(convolved) = block.conv1.with_layer((n, size), (&styles.same, noises.1), convolve)? else {
                 return Ok(None);
             };

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::edges::{Edges, LastColumn, LastRow};
-use super::grid::{Grid, Lines};
+use super::grid::{Grid, Lines, To};
 use super::scheme::{Filtering, POINTS, Scheme};
 use super::{After, GROUP, Winograd};
 use crate::ops::blocked::LANES;
@@ -28,7 +28,7 @@ const SHARED: usize = 2 << 20;
 impl<S: Filtering> Winograd<'_, S> {
     /// Writes all tiles, those of the edges too.
     pub(super) fn by_block(&self, after: &After<'_>, to: (Sizes, Pointer)) {
-        let grid = self.grid();
+        let grid = self.grid(to.0);
         let count = grid.count();
         let most = (SHARED / (S::POINTS * LANES * self.weights.input_blocks())).max(GROUP);
         let chunk = count.div_ceil(count.div_ceil(most));
@@ -41,7 +41,9 @@ impl<S: Filtering> Winograd<'_, S> {
         if let Some(then) = after.then {
             let row = grid.tiles.1;
             let rows = (0..count).into_par_iter().step_by(row);
-            rows.for_each(|first| grid.regions(first..first + row).for_each(|region| then(&region)));
+            rows.for_each(|first| {
+                grid.regions(first..first + row, To::images(to)).for_each(|(region, pixels)| then(&region, pixels))
+            });
         }
     }
 
@@ -144,7 +146,7 @@ impl<S: Filtering> Kernel for BlockByBlock<'_, S> {
     fn run<V: Vector>(self) {
         let (all, inputs, blocks) = (self.all, self.all.weights.input_blocks(), self.blocks.clone());
         let in_step = DEPTH * BLOCK + LANES;
-        let kernels_step = POINTS * in_step + LANES;
+        let kernels_step = S::KERNEL_POINTS * in_step + LANES;
         let mut kernels = Memory::take(blocks.len() * kernels_step);
         let kernels = kernels.first();
         let mut sums = self.share.sums(blocks.len());
@@ -283,7 +285,7 @@ impl<S: Scheme> Share<'_, S> {
             let first = sums.numbers.first().wrapping_add(i * block_step).cast_const();
             let lines = Lines { first, tile_step: LANES, point_step: sums.point_step };
             // SAFETY: the caller's promise.
-            unsafe { points.grid.leave::<V>((block, finish), tiles.clone(), lines, to) };
+            unsafe { points.grid.leave::<V>((block, finish), tiles.clone(), lines, To::images(to)) };
         }
     }
 }

@@ -6,29 +6,29 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::edges::Edges;
-use super::grid::{Grid, Lines};
-use super::scheme::{Filtering, POINTS, Scheme};
+use super::grid::{Grid, Lines, To};
+use super::scheme::{Filtering, Scheme};
 use super::{After, GROUP, Then, Winograd};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::demodulation::Energies;
 use crate::ops::blocked::finish::Finish;
-use crate::ops::blocked::maps::Sizes;
+use crate::ops::blocked::maps::{Maps, Sizes};
 use crate::ops::blocked::memory::{Memory, Pointer};
 use crate::ops::blocked::product::{Sum, Target};
 use crate::ops::blocked::weights::BLOCK;
 use crate::ops::vector::{self, Kernel, Vector};
 
 /// Numbers of transformed patches and sums that a task works on: what fits into a level 2 cache beside the kernels.
-const TASK: usize = 160 << 10;
+const TASK: usize = 192 << 10;
 
 impl<S: Filtering> Winograd<'_, S> {
     /// Writes all tiles, those of the edges too.
-    pub(super) fn by_tile(&self, after: &After<'_>, to: (Sizes, Pointer)) {
+    pub(super) fn by_tile(&self, after: &After<'_>, to: (Sizes, Option<Pointer>)) {
         let kernels = self.kernels();
         // SAFETY: the factors came with the kernels.
         let found = self.demodulation.map(|demodulation| unsafe { demodulation.written() });
         let finish = self.finish.map(|finish| Finish { factors: found.or(finish.factors), ..finish });
-        let whole = || kernels.filter(&self.grid(), (finish, after.then), to);
+        let whole = || kernels.filter(&self.grid(to.0), (finish, after.then), to);
         match &after.edges {
             None => whole(),
             Some(Edges { row, column }) => {
@@ -43,10 +43,10 @@ impl<S: Filtering> Winograd<'_, S> {
     fn kernels(&self) -> Kernels {
         let (outputs, inputs) = (self.weights.output_blocks(), self.weights.input_blocks());
         let step = inputs * BLOCK + LANES; // the odd line keeps points apart in the cache
-        let mut numbers = Memory::take(outputs * POINTS * step);
+        let mut numbers = Memory::take(outputs * S::KERNEL_POINTS * step);
         let to = Pointer::new(numbers.first());
         (0..outputs).into_par_iter().for_each(|block| vector::run(Transform { all: self, block, to, step }));
-        Kernels { numbers, step, inputs, outputs }
+        Kernels { numbers, points: S::KERNEL_POINTS, step, inputs, outputs }
     }
 }
 
@@ -69,7 +69,7 @@ impl<S: Filtering> Kernel for Transform<'_, S> {
             all.weights.ask_for::<V>(self.block..self.block + 1, input + 1..input + 2, (0, 1));
             // SAFETY: this task's output block at each point.
             unsafe {
-                let to = self.to.at(self.block * POINTS * step + input * BLOCK);
+                let to = self.to.at(self.block * S::KERNEL_POINTS * step + input * BLOCK);
                 all.transform::<V>((self.block, input), &mut energies, (to, step));
             }
         }
@@ -81,6 +81,8 @@ impl<S: Filtering> Kernel for Transform<'_, S> {
 /// Transformed kernels, `[output block, point, input block, 16 inputs, 16 outputs]`.
 struct Kernels {
     numbers: Memory,
+    /// Points of a kernel.
+    points: usize,
     /// From one point of an output block to the next.
     step: usize,
     /// Blocks of channels.
@@ -94,17 +96,26 @@ impl Kernels {
         &self,
         grid: &Grid<'_, S>,
         (finish, then): (Option<Finish<'_>>, Option<&Then<'_>>),
-        to: (Sizes, Pointer),
+        (sizes, to): (Sizes, Option<Pointer>),
     ) {
         let count = grid.count();
-        let each = (TASK / (S::POINTS * LANES * (self.inputs + 2)) / GROUP * GROUP).max(GROUP);
+        let each = (TASK / (S::POINTS * LANES * (self.inputs + 2))).max(GROUP);
         // As many tasks for each thread, so that none waits for another.
         let each = count.div_ceil(count.div_ceil(each).next_multiple_of(rayon::current_num_threads()));
         (0..count.div_ceil(each)).into_par_iter().for_each(|task| {
             let tiles = task * each..((task + 1) * each).min(count);
+            let mut strip;
+            let to = match to {
+                Some(maps) => To::images((sizes, maps)),
+                None => {
+                    let (rows, columns) = (S::SIDES.0, tiles.len() * S::SIDES.1);
+                    strip = Maps::new(Sizes { images: 1, blocks: self.outputs, rows, columns });
+                    To::strip(&mut strip)
+                }
+            };
             vector::run(TileByTile { kernels: self, grid, finish, tiles: tiles.clone(), to });
             if let Some(then) = then {
-                grid.regions(tiles).for_each(|region| then(&region));
+                grid.regions(tiles, to).for_each(|(region, pixels)| then(&region, pixels));
             }
         });
     }
@@ -117,7 +128,7 @@ struct TileByTile<'a, S> {
     grid: &'a Grid<'a, S>,
     finish: Option<Finish<'a>>,
     tiles: Range<usize>,
-    to: (Sizes, Pointer),
+    to: To,
 }
 
 impl<S: Scheme> Kernel for TileByTile<'_, S> {
@@ -125,8 +136,8 @@ impl<S: Scheme> Kernel for TileByTile<'_, S> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Kernels { inputs, outputs, step, .. } = *self.kernels;
-        let tile_step = S::POINTS * LANES;
+        let Kernels { points: kernel_points, inputs, outputs, step, .. } = *self.kernels;
+        let tile_step = S::LINES * LANES;
         let block_step = self.tiles.len() * tile_step;
         let (mut points, mut sums) = (Memory::take(inputs * block_step), Memory::take(2 * block_step));
         let (points, sums) = (points.first(), sums.first());
@@ -141,12 +152,12 @@ impl<S: Scheme> Kernel for TileByTile<'_, S> {
         for first in (0..outputs).step_by(2) {
             let blocks = 2.min(outputs - first);
             for point in 0..S::POINTS {
-                let kernels = &self.kernels.numbers[(first * POINTS + S::kernel_point(point)) * step..];
+                let kernels = &self.kernels.numbers[(first * kernel_points + S::kernel_point(point)) * step..];
                 // SAFETY: all blocks at this point, of kernels, patches and sums.
                 unsafe {
                     let sum = Sum {
                         weights: kernels.as_ptr(),
-                        weights_step: POINTS * step,
+                        weights_step: kernel_points * step,
                         pixels: points.add(point * LANES),
                         block_step,
                         blocks: inputs,

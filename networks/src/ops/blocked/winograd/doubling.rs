@@ -185,7 +185,7 @@ pub(crate) struct Doubled<'a> {
 
 impl Doubled<'_> {
     /// Writes every pixel to maps of these sizes: all but the last row and column by tiles of 8x8, those by tiles of 8.
-    pub fn write(&self, to: (Sizes, Pointer)) {
+    pub fn write(&self, (sizes, to): (Sizes, Pointer)) {
         let (h, w) = self.size;
         let winograd = Winograd::<Doubling> {
             scheme: PhantomData,
@@ -200,11 +200,12 @@ impl Doubled<'_> {
         };
         // One tile more for the corner.
         let edges = Edges { row: self.edge((h, 0), (1, w / TILE + 1)), column: self.edge((0, w), (h / TILE, 1)) };
-        winograd.write_with(&After { edges: Some(edges), then: None }, to);
+        winograd.write_with(&After { edges: Some(edges), then: None }, (sizes, Some(to)));
     }
 
     /// Tiles of an edge that begins behind so many pixels.
     fn edge<S>(&self, (rows, columns): (usize, usize), tiles: (usize, usize)) -> Grid<'_, S> {
+        let (h, w) = self.size;
         let corner = (self.source.corner.0 + rows as isize, self.source.corner.1 + columns as isize);
         Grid {
             scheme: PhantomData,
@@ -212,6 +213,7 @@ impl Doubled<'_> {
             scales: self.scales,
             tiles,
             corner: (self.corner.0 + 2 * rows, self.corner.1 + 2 * columns),
+            end: (self.corner.0 + 2 * h + 1, self.corner.1 + 2 * w + 1),
         }
     }
 }

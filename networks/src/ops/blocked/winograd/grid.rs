@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::scheme::Scheme;
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::Finish;
-use crate::ops::blocked::maps::{Patch, Region, Sizes, View};
+use crate::ops::blocked::maps::{Maps, Patch, Pixels, Region, Sizes, View};
 use crate::ops::blocked::memory::Pointer;
 use crate::ops::vector::Vector;
 
@@ -20,8 +20,9 @@ pub(super) struct Grid<'a, S> {
     pub scales: Option<&'a [f32]>,
     /// Rows and columns of tiles.
     pub tiles: (usize, usize),
-    /// Where the first tile goes in the result.
+    /// Where the first tile goes in the result, and which pixel is the first that is not written any more.
     pub corner: (usize, usize),
+    pub end: (usize, usize),
 }
 
 /// Where the points of one block of some tiles lie: the first tile's first point, and the ways to the next tile's and to the
@@ -31,6 +32,35 @@ pub(super) struct Lines<P> {
     pub first: P,
     pub tile_step: usize,
     pub point_step: usize,
+}
+
+/// Where tiles of the result go.
+#[derive(Clone, Copy)]
+pub(super) struct To {
+    pub sizes: Sizes,
+    pub first: Pointer,
+    pub layout: Layout,
+}
+
+/// How tiles lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Each at its place in the images.
+    Images,
+    /// Side by side.
+    Strip,
+}
+
+impl To {
+    /// The tiles' places in maps.
+    pub fn images((sizes, first): (Sizes, Pointer)) -> Self {
+        To { sizes, first, layout: Layout::Images }
+    }
+
+    /// Maps as wide as all tiles together and as high as one.
+    pub fn strip(maps: &mut Maps) -> Self {
+        To { sizes: maps.sizes, first: Pointer::new(maps.memory.first()), layout: Layout::Strip }
+    }
 }
 
 impl<S: Scheme> Grid<'_, S> {
@@ -46,15 +76,37 @@ impl<S: Scheme> Grid<'_, S> {
         (tile / (rows * columns), tile / columns % rows, tile % columns)
     }
 
-    /// What some tiles cover, row of tiles by row of tiles.
-    pub fn regions(&self, tiles: Range<usize>) -> impl Iterator<Item = Region> {
+    /// What some tiles cover, row of tiles by row of tiles, and where the pixels of each lie.
+    pub fn regions(&self, tiles: Range<usize>, to: To) -> impl Iterator<Item = (Region, Pixels)> {
         let columns = self.tiles.1;
         (tiles.start / columns..tiles.end.div_ceil(columns)).map(move |line| {
             let (first, last) = (tiles.start.max(line * columns), tiles.end.min((line + 1) * columns) - 1);
             let ((image, row, left), (_, _, right)) = (self.place(first), self.place(last));
-            let span = |first: usize, last: usize, side: usize| first * side..(last + 1) * side;
-            Region { image, rows: span(row, row, S::SIDES.0), columns: span(left, right, S::SIDES.1) }
+            let (rows, columns) = (self.end.0 - self.corner.0, self.end.1 - self.corner.1);
+            let span = |first: usize, last: usize, side: usize, most: usize| first * side..most.min((last + 1) * side);
+            let region = Region {
+                image,
+                rows: span(row, row, S::SIDES.0, rows),
+                columns: span(left, right, S::SIDES.1, columns),
+            };
+            let Sizes { blocks, .. } = to.sizes;
+            let first = self.target(first - tiles.start, (image, 0, (row, left)), to).cast_const();
+            (region, Pixels { first, row_step: to.sizes.row(), block_step: to.sizes.block(), blocks })
         })
+    }
+
+    /// Where the first pixel of a tile goes: of the `i`th one, of an image and block, in this row and column of tiles.
+    #[inline(always)]
+    fn target(&self, i: usize, (image, block, (row, column)): (usize, usize, (usize, usize)), to: To) -> *mut f32 {
+        let offset = match to.layout {
+            Layout::Images => {
+                let pixel = (row * S::SIDES.0 + self.corner.0, column * S::SIDES.1 + self.corner.1);
+                to.sizes.offset(image, block, pixel)
+            }
+            Layout::Strip => to.sizes.offset(0, block, (0, i * S::SIDES.1)),
+        };
+        // SAFETY: whoever made the target vouches for room for all tiles.
+        unsafe { to.first.at(offset) }
     }
 
     /// Transforms one block of some patches.
@@ -88,30 +140,29 @@ impl<S: Scheme> Grid<'_, S> {
         (block, finish): (usize, Option<&Finish<'_>>),
         tiles: Range<usize>,
         sums: Lines<*const f32>,
-        (sizes, to): (Sizes, Pointer),
+        to: To,
     ) {
         let mut copy = Patch::new();
         for (i, tile) in tiles.enumerate() {
             let (image, row, column) = self.place(tile);
+            let (first, row_step) = (self.target(i, (image, block, (row, column)), to), to.sizes.row());
             let (row, column) = (row * S::SIDES.0, column * S::SIDES.1);
-            let (top, left) = (row + self.corner.0, column + self.corner.1);
-            let (rows, columns) = (S::SIDES.0.min(sizes.rows - top), S::SIDES.1.min(sizes.columns - left));
-            let is_whole = (rows, columns) == S::SIDES;
-            // SAFETY: the caller's promise.
-            let first = unsafe { to.at(sizes.offset(image, block, (top, left))) };
-            let target = if is_whole { (first, sizes.row()) } else { (copy.first(), S::SIDES.1 * LANES) };
-            ask_for_square::<V>(first.wrapping_add(S::SIDES.1 * LANES), sizes.row(), S::SIDES);
+            let rows = S::SIDES.0.min(self.end.0 - self.corner.0 - row);
+            let columns = S::SIDES.1.min(self.end.1 - self.corner.1 - column);
+            let is_whole = to.layout == Layout::Strip || (rows, columns) == S::SIDES;
+            let target = if is_whole { (first, row_step) } else { (copy.first(), S::SIDES.1 * LANES) };
+            ask_for_square::<V>(first.wrapping_add(S::SIDES.1 * LANES), row_step, S::SIDES);
             ask_for_points::<V, S>(Lines { first: sums.first.wrapping_add((i + 1) * sums.tile_step), ..sums });
             for lane in (0..LANES).step_by(V::LANES) {
                 // SAFETY: the caller's promise, and room for a tile in the copy.
                 unsafe {
                     let points = (sums.first.add(i * sums.tile_step + lane), sums.point_step);
-                    let to = (target.0.add(lane), target.1);
+                    let target = (target.0.add(lane), target.1);
                     match finish {
-                        None => S::leave::<V>(points, None, (image, row, column), to),
+                        None => S::leave::<V>(points, None, (image, row, column), target),
                         Some(finish) => {
-                            let channels = finish.channels::<V>((image, block, sizes.blocks), lane);
-                            S::leave::<V>(points, Some((finish, &channels)), (image, row, column), to);
+                            let channels = finish.channels::<V>((image, block, to.sizes.blocks), lane);
+                            S::leave::<V>(points, Some((finish, &channels)), (image, row, column), target);
                         }
                     }
                 }
@@ -120,7 +171,7 @@ impl<S: Scheme> Grid<'_, S> {
                 // SAFETY: the part of a row of the tile that lies within the result.
                 unsafe {
                     let from = target.0.add(y * target.1);
-                    std::ptr::copy_nonoverlapping(from, first.add(y * sizes.row()), columns * LANES);
+                    std::ptr::copy_nonoverlapping(from, first.add(y * row_step), columns * LANES);
                 }
             }
         }

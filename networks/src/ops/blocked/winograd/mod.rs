@@ -14,20 +14,21 @@ mod grid;
 pub(crate) mod masked;
 mod scheme;
 pub(crate) mod shrinking;
+mod six;
 mod transforms;
 
 use std::marker::PhantomData;
 
 use super::demodulation::{Demodulation, Energies};
 use super::finish::Finish;
-use super::maps::{Maps, Region, Sizes, View};
+use super::maps::{Maps, Pixels, Region, Sizes, View};
 use super::memory::Pointer;
 use super::weights::{BLOCK, Weights};
 use crate::ops::vector::Vector;
 use edges::Edges;
 use grid::Grid;
-use scheme::POINTS;
 pub(crate) use scheme::{Filtering, Same};
+pub(crate) use six::SameBySix;
 pub(crate) use transforms::TILE;
 
 /// Numbers of transformed kernels up to which they stay in a level 3 cache.
@@ -54,8 +55,8 @@ pub(crate) struct Winograd<'a, S> {
     pub demodulation: Option<Demodulation<'a>>,
 }
 
-/// What is done with a region of the result that has been written.
-pub(crate) type Then<'a> = dyn Fn(&Region) + Sync + 'a;
+/// What is done with a region of the result that has been written, somewhere.
+pub(crate) type Then<'a> = dyn Fn(&Region, Pixels) + Sync + 'a;
 
 /// What is written beside whole tiles, and what is done with those.
 struct After<'a> {
@@ -66,32 +67,43 @@ struct After<'a> {
 impl<S: Filtering> Winograd<'_, S> {
     /// Writes every tile to maps.
     pub fn compute(&self, target: &mut Maps) {
-        self.write((target.sizes, Pointer::new(target.memory.first())));
+        let first = Pointer::new(target.memory.first());
+        self.write((target.sizes, first));
     }
 
-    /// Writes every tile and does something with each region of the result while it is still in the cache; tiles divide the
-    /// result.
-    pub fn compute_and(&self, target: (Sizes, Pointer), then: &Then<'_>) {
-        self.write_with(&After { edges: None, then: Some(then) }, target);
+    /// Writes every tile and does something with each region of the result while it is still in the cache. Without maps to
+    /// write to the result is not kept.
+    pub fn compute_and(&self, to: (Sizes, Option<Pointer>), then: &Then<'_>) {
+        self.write_with(&After { edges: None, then: Some(then) }, to);
     }
 
     /// Writes every tile, but for what lies beyond the result, to maps of these sizes.
-    pub fn write(&self, to: (Sizes, Pointer)) {
-        self.write_with(&After { edges: None, then: None }, to);
+    pub fn write(&self, (sizes, to): (Sizes, Pointer)) {
+        self.write_with(&After { edges: None, then: None }, (sizes, Some(to)));
     }
 
-    fn write_with(&self, after: &After<'_>, to: (Sizes, Pointer)) {
-        let kernels = POINTS * BLOCK * self.weights.output_blocks() * self.weights.input_blocks();
-        if kernels <= KERNELS && self.grid().count() >= 2 * rayon::current_num_threads() * GROUP {
+    fn write_with(&self, after: &After<'_>, to: (Sizes, Option<Pointer>)) {
+        let kernels = S::KERNEL_POINTS * BLOCK * self.weights.output_blocks() * self.weights.input_blocks();
+        if kernels <= KERNELS && self.grid(to.0).count() >= 2 * rayon::current_num_threads() * GROUP {
             self.by_tile(after, to);
         } else {
-            self.by_block(after, to);
+            let mut unkept;
+            let first = match to.1 {
+                Some(first) => first,
+                None => {
+                    unkept = Maps::new(to.0);
+                    Pointer::new(unkept.memory.first())
+                }
+            };
+            self.by_block(after, (to.0, first));
         }
     }
 
-    fn grid(&self) -> Grid<'_, S> {
+    /// The tiles, but for what lies beyond a result of these sizes; its border is as wide on either side.
+    fn grid(&self, to: Sizes) -> Grid<'_, S> {
         let Winograd { scheme, source, scales, tiles, corner, .. } = *self;
-        Grid { scheme, source, scales, tiles, corner }
+        let end = (to.rows - corner.0, to.columns - corner.1);
+        Grid { scheme, source, scales, tiles, corner, end }
     }
 
     /// Transforms one block of kernels, (output, input).

@@ -6,7 +6,7 @@ use crate::ops::blocked::finish::{Channels, Finish};
 use crate::ops::blocked::product::{Sum, Target, product};
 use crate::ops::vector::Vector;
 
-/// Points of a kernel whatever the scheme, and of a tile of F(4x4, 3x3).
+/// Points of a kernel of all schemes but one, and of a tile of F(4x4, 3x3).
 pub(super) const POINTS: usize = transforms::SIDE * transforms::SIDE;
 
 /// Patches become points, and sums of products of points become pixels. Pairs are rows and columns.
@@ -29,8 +29,11 @@ pub(crate) trait Scheme: Copy + Sync {
     /// The pixels can be read and the points written.
     unsafe fn enter<V: Vector>(pixels: (*const f32, usize), scale: Option<*const f32>, points: (*mut f32, usize));
 
-    /// Sums over channels of one point of tiles whose points lie one after the other, [`POINTS`](Self::POINTS) lines from
-    /// tile to tile.
+    /// Lines from a tile to the next where a tile's points lie one after the other: as many as points, or one more, lest the
+    /// same point of many tiles fall on the same place of the cache.
+    const LINES: usize = Self::POINTS;
+
+    /// Sums over channels of one point of tiles [`LINES`](Self::LINES) apart.
     ///
     /// # Safety
     /// As [`product`].
@@ -50,7 +53,10 @@ pub(crate) trait Scheme: Copy + Sync {
 
 /// A scheme that says what becomes of kernels.
 pub(crate) trait Filtering: Scheme {
-    /// One vector of each tap, `taps.1` apart, to the 36 points of the kernel.
+    /// Points of a kernel.
+    const KERNEL_POINTS: usize = POINTS;
+
+    /// One vector of each tap, `taps.1` apart, to the points of the kernel.
     ///
     /// # Safety
     /// The taps can be read and the points written.

@@ -1,0 +1,224 @@
+//! F(6x6, 3x3): 64 products for a tile of 36 results, where the direct way takes 324 and F(4x4, 3x3) 81. Its rounding is twice
+//! that of F(4x4, 3x3), and its kernels are larger, so it serves large images with few channels.
+//!
+//! Points 0, ±1, ±2, ±1/2 and infinity; the matrices follow from them by the method of Toom and Cook (Lavin and Gray 2016,
+//! section 4.1).
+
+use std::mem::MaybeUninit;
+
+use super::scheme::{Filtering, Scheme};
+use super::transforms::{Along, load, write_turned};
+use crate::ops::blocked::LANES;
+use crate::ops::blocked::finish::{Channels, Finish};
+use crate::ops::blocked::product::{Sum, Target, product};
+use crate::ops::vector::Vector;
+
+/// Points along a side.
+const SIDE: usize = 8;
+/// Pixels of the result along a side of a tile.
+const TILE: usize = 6;
+/// Points of a patch and of a kernel.
+const POINTS: usize = SIDE * SIDE;
+/// Lines of a tile; 64 would be a page.
+const LINES: usize = POINTS + 1;
+
+/// The scheme.
+#[derive(Clone, Copy)]
+pub(crate) struct SameBySix;
+
+/// Eight pixels to eight points.
+struct PatchToPoints;
+
+impl Along<SIDE, SIDE> for PatchToPoints {
+    #[inline(always)]
+    fn turn<V: Vector>(d: [V; SIDE]) -> [V; SIDE] {
+        let [two, half, quarter] = [2.0, 0.5, 0.25].map(V::splat);
+        let outer = V::splat(5.25);
+        // Rows of a pair of points ±p differ in the sign of the odd pixels.
+        let even1 = d[4].mul_add(V::splat(-4.25), d[2].add(d[6]));
+        let odd1 = d[3].mul_add(V::splat(-4.25), d[1].add(d[5]));
+        let even2 = d[2].mul_add(quarter, d[4].mul_add(V::splat(-1.25), d[6]));
+        let odd2 = d[1].mul_add(half, d[3].mul_add(V::splat(-2.5), d[5].mul(two)));
+        let even3 = d[2].mul_add(V::splat(4.0), d[4].mul_add(V::splat(-5.0), d[6]));
+        let odd3 = d[5].mul_add(half, d[3].mul_add(V::splat(-2.5), d[1].mul(two)));
+        [
+            d[4].sub(d[2]).mul_add(outer, d[0].sub(d[6])),
+            even1.add(odd1),
+            even1.sub(odd1),
+            even2.add(odd2),
+            even2.sub(odd2),
+            even3.add(odd3),
+            even3.sub(odd3),
+            d[3].sub(d[5]).mul_add(outer, d[7].sub(d[1])),
+        ]
+    }
+}
+
+/// Three taps to eight points.
+struct TapsToPoints;
+
+impl Along<3, SIDE> for TapsToPoints {
+    #[inline(always)]
+    fn turn<V: Vector>(g: [V; 3]) -> [V; SIDE] {
+        let outer1 = g[0].add(g[2]).mul(V::splat(-2.0 / 9.0));
+        let inner1 = g[1].mul(V::splat(-2.0 / 9.0));
+        let outer2 = g[2].mul_add(V::splat(2.0 / 45.0), g[0].mul(V::splat(1.0 / 90.0)));
+        let inner2 = g[1].mul(V::splat(1.0 / 45.0));
+        let outer3 = g[0].mul_add(V::splat(32.0 / 45.0), g[2].mul(V::splat(8.0 / 45.0)));
+        let inner3 = g[1].mul(V::splat(16.0 / 45.0));
+        [
+            g[0],
+            outer1.add(inner1),
+            outer1.sub(inner1),
+            outer2.add(inner2),
+            outer2.sub(inner2),
+            outer3.add(inner3),
+            outer3.sub(inner3),
+            g[2],
+        ]
+    }
+}
+
+/// Eight products to six results.
+struct PointsToTile;
+
+impl Along<SIDE, TILE> for PointsToTile {
+    #[inline(always)]
+    fn turn<V: Vector>(m: [V; SIDE]) -> [V; TILE] {
+        let (sum1, difference1) = (m[1].add(m[2]), m[1].sub(m[2]));
+        let (sum2, difference2) = (m[3].add(m[4]), m[3].sub(m[4]));
+        let (sum3, difference3) = (m[5].add(m[6]), m[5].sub(m[6]));
+        [
+            m[0].add(sum1).add(sum2.add(sum3)),
+            mixed(difference1, difference2, difference3, 2.0),
+            mixed(sum1, sum2, sum3, 4.0),
+            mixed(difference1, difference2, difference3, 8.0),
+            mixed(sum1, sum2, sum3, 16.0),
+            mixed(difference1, difference2, difference3, 32.0).add(m[7]),
+        ]
+    }
+}
+
+/// first + a · second + third / a for a power a of 2.
+#[inline(always)]
+fn mixed<V: Vector>(first: V, second: V, third: V, a: f32) -> V {
+    third.mul_add(V::splat(1.0 / a), second.mul_add(V::splat(a), first))
+}
+
+impl Scheme for SameBySix {
+    const POINTS: usize = POINTS;
+    const LINES: usize = LINES;
+    const PATCH: (usize, usize) = (SIDE, SIDE);
+    const STEP: (usize, usize) = (TILE, TILE);
+    const SIDES: (usize, usize) = (TILE, TILE);
+
+    #[inline(always)]
+    fn kernel_point(point: usize) -> usize {
+        point
+    }
+
+    #[inline(always)]
+    unsafe fn enter<V: Vector>(
+        (pixels, row_step): (*const f32, usize),
+        scale: Option<*const f32>,
+        (points, point_step): (*mut f32, usize),
+    ) {
+        let mut between = MaybeUninit::<[[V; SIDE]; SIDE]>::uninit();
+        let between = in_memory(&mut between);
+        for lane in (0..LANES).step_by(V::LANES) {
+            // SAFETY: one vector of each pixel's line, for which the caller vouches, and of each place between.
+            unsafe {
+                for y in 0..SIDE {
+                    let line = PatchToPoints::turn(line_of(pixels.add(y * row_step + lane), LANES));
+                    for x in 0..SIDE {
+                        between.add(x * SIDE + y).write(line[x]);
+                    }
+                }
+                let scale = match scale {
+                    Some(scale) => V::load(scale.add(lane)),
+                    None => V::splat(1.0),
+                };
+                for x in 0..SIDE {
+                    let line = PatchToPoints::turn(between.add(x * SIDE).cast::<[V; SIDE]>().read());
+                    for y in 0..SIDE {
+                        line[y].mul(scale).store(points.add((y * SIDE + x) * point_step + lane));
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn product<V: Vector>(sum: Sum<'_>, tiles: usize, blocks: usize, to: Target) {
+        // SAFETY: the caller's promise.
+        unsafe { product::<V, LINES>(sum, tiles, blocks, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn leave<V: Vector>(
+        (points, point_step): (*const f32, usize),
+        finish: Option<(&Finish<'_>, &Channels<V>)>,
+        place: (usize, usize, usize),
+        (to, row_step): (*mut f32, usize),
+    ) {
+        let mut between = MaybeUninit::<[[V; SIDE]; TILE]>::uninit();
+        let between = in_memory(&mut between);
+        // SAFETY: the caller's promise, and a place between for each.
+        unsafe {
+            for x in 0..SIDE {
+                let line = PointsToTile::turn(line_of(points.add(x * point_step), SIDE * point_step));
+                for y in 0..TILE {
+                    between.add(y * SIDE + x).write(line[y]);
+                }
+            }
+            for y in 0..TILE {
+                let line = PointsToTile::turn(between.add(y * SIDE).cast::<[V; SIDE]>().read());
+                for x in 0..TILE {
+                    let number = match finish {
+                        None => line[x],
+                        Some((finish, channels)) => {
+                            channels.finish(line[x], finish.noise_at(place.0, (place.1 + y, place.2 + x)))
+                        }
+                    };
+                    number.store(to.add(y * row_step + x * LANES));
+                }
+            }
+        }
+    }
+}
+
+/// The first of some vectors that lie in memory: they are more than there are registers, and the compiler's own choice of
+/// which to keep is worse.
+#[inline(always)]
+fn in_memory<V: Vector, const COLUMNS: usize, const ROWS: usize>(
+    vectors: &mut MaybeUninit<[[V; COLUMNS]; ROWS]>,
+) -> *mut V {
+    std::hint::black_box(vectors.as_mut_ptr()).cast()
+}
+
+/// Eight vectors, `step` numbers apart.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+unsafe fn line_of<V: Vector>(from: *const f32, step: usize) -> [V; SIDE] {
+    let mut line = [V::splat(0.0); SIDE];
+    for (i, number) in line.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *number = unsafe { V::load(from.add(i * step)) };
+    }
+    line
+}
+
+impl Filtering for SameBySix {
+    const KERNEL_POINTS: usize = POINTS;
+
+    #[inline(always)]
+    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), (points, point_step): (*mut f32, usize)) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let taps = load(taps, (3 * tap_step, tap_step));
+            write_turned::<TapsToPoints, V, 3, SIDE>(taps, points, (SIDE * point_step, point_step));
+        }
+    }
+}
