@@ -40,7 +40,7 @@ impl<S: Filtering> Winograd<'_, S> {
     }
 
     /// Transforms all kernels; also finds out the factors.
-    fn kernels(&self) -> Kernels {
+    pub(super) fn kernels(&self) -> Kernels {
         let (outputs, inputs) = (self.weights.output_blocks(), self.weights.input_blocks());
         let step = inputs * BLOCK + LANES; // the odd line keeps points apart in the cache
         let mut numbers = Memory::take(outputs * POINTS * step);
@@ -79,7 +79,7 @@ impl<S: Filtering> Kernel for Transform<'_, S> {
 }
 
 /// Transformed kernels, `[output block, point, input block, 16 inputs, 16 outputs]`.
-struct Kernels {
+pub(super) struct Kernels {
     numbers: Memory,
     /// From one point of an output block to the next.
     step: usize,
@@ -89,6 +89,25 @@ struct Kernels {
 }
 
 impl Kernels {
+    /// Tiles whose points and sums stay in a level 2 cache.
+    fn tiles_at_once<S: Scheme>(&self) -> usize {
+        (TASK / (S::POINTS * LANES * (self.inputs + 2)) / GROUP * GROUP).max(GROUP)
+    }
+
+    /// Rows of so many tiles that stay there.
+    pub(super) fn lines_at_once<S: Scheme>(&self, columns: usize) -> usize {
+        ((self.tiles_at_once::<S>() + columns / 2) / columns).max(1)
+    }
+
+    /// Takes all tiles of a grid from pixels to pixels, one after the other.
+    pub(super) fn filter_alone<S: Scheme>(&self, grid: &Grid<'_, S>, to: (Sizes, Pointer)) {
+        let (count, each) = (grid.count(), self.tiles_at_once::<S>());
+        let each = count.div_ceil(((count + each / 2) / each).max(1));
+        for first in (0..count).step_by(each) {
+            vector::run(TileByTile { kernels: self, grid, finish: None, tiles: first..count.min(first + each), to });
+        }
+    }
+
     /// Takes all tiles of a grid from pixels to pixels.
     fn filter<S: Scheme>(
         &self,
@@ -97,7 +116,7 @@ impl Kernels {
         to: (Sizes, Pointer),
     ) {
         let count = grid.count();
-        let each = (TASK / (S::POINTS * LANES * (self.inputs + 2)) / GROUP * GROUP).max(GROUP);
+        let each = self.tiles_at_once::<S>();
         // As many tasks for each thread, so that none waits for another.
         let each = count.div_ceil(count.div_ceil(each).next_multiple_of(rayon::current_num_threads()));
         (0..count.div_ceil(each)).into_par_iter().for_each(|task| {

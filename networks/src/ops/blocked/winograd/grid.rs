@@ -46,6 +46,19 @@ impl<S: Scheme> Grid<'_, S> {
         (tile / (rows * columns), tile / columns % rows, tile % columns)
     }
 
+    /// Some rows of tiles of one image, whose first tile goes to `corner`.
+    pub fn lines(&self, image: usize, lines: Range<usize>, corner: (usize, usize)) -> Self {
+        let View { sizes, numbers, corner: seen } = self.source;
+        let source = View {
+            sizes: Sizes { images: 1, ..sizes },
+            numbers: &numbers[image * sizes.image()..][..sizes.image()],
+            corner: (seen.0 + (lines.start * S::STEP.0) as isize, seen.1),
+        };
+        let channels = sizes.blocks * LANES;
+        let scales = self.scales.map(|scales| &scales[image * channels..][..channels]);
+        Grid { source, scales, tiles: (lines.len(), self.tiles.1), corner, ..*self }
+    }
+
     /// What some tiles cover, row of tiles by row of tiles.
     pub fn regions(&self, tiles: Range<usize>) -> impl Iterator<Item = Region> {
         let columns = self.tiles.1;

@@ -5,6 +5,7 @@
 //! transformed back. Large images go tile by tile, so that everything but the kernels stays in the level 2 cache; large
 //! kernels go block by block, so that they are read once.
 
+mod bands;
 mod by_block;
 mod by_tile;
 pub(crate) mod doubling;
@@ -81,12 +82,17 @@ impl<S: Filtering> Winograd<'_, S> {
     }
 
     fn write_with(&self, after: &After<'_>, to: (Sizes, Pointer)) {
-        let kernels = POINTS * BLOCK * self.weights.output_blocks() * self.weights.input_blocks();
-        if kernels <= KERNELS && self.grid().count() >= 2 * rayon::current_num_threads() * GROUP {
+        if self.goes_by_tile() {
             self.by_tile(after, to);
         } else {
             self.by_block(after, to);
         }
+    }
+
+    /// Whether images are large and kernels few.
+    fn goes_by_tile(&self) -> bool {
+        let kernels = POINTS * BLOCK * self.weights.output_blocks() * self.weights.input_blocks();
+        kernels <= KERNELS && self.grid().count() >= 2 * rayon::current_num_threads() * GROUP
     }
 
     fn grid(&self) -> Grid<'_, S> {
