@@ -1,5 +1,7 @@
 //! The filter behind a transposed convolution, as two passes of four taps, and the end of the layer.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::LANES;
@@ -9,82 +11,74 @@ use super::memory::{Memory, Pointer};
 use super::styled::{BORDER, inner};
 use crate::ops::vector::{self, Kernel, Vector};
 
+/// Taps along an axis.
+pub(super) const TAPS: usize = 4;
 /// Rows that one task filters.
 const STRIP: usize = 32;
 
-/// Filters maps with a border, one pixel larger than the result on each axis, and finishes the layer.
-pub(super) fn blur(sharp: &Maps, filter: [[f32; 4]; 2], finish: &Finish<'_>, y: &mut Maps) {
-    let (sizes, (rows, _)) = (y.sizes, inner(y.sizes));
-    let to = Pointer::new(y.memory.first());
-    let strips = rows.div_ceil(STRIP);
-    (0..sizes.images * sizes.blocks * strips).into_par_iter().for_each(|task| {
-        let (block, strip) = (task / strips, task % strips);
-        let place = (block / sizes.blocks, block % sizes.blocks, sizes.blocks);
-        let rows = strip * STRIP..((strip + 1) * STRIP).min(rows);
-        vector::run(Blur { sharp, filter, finish, place, rows, to: (sizes, to) });
-    });
-}
-
-/// Some rows of one block.
-struct Blur<'a> {
-    sharp: &'a Maps,
+/// What becomes of sharp maps, which are one pixel larger than the result along each axis and have a border like its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Blur<'a> {
     /// Vertical and horizontal taps in the order in which pixels meet them.
-    filter: [[f32; 4]; 2],
-    finish: &'a Finish<'a>,
-    place: (usize, usize, usize),
-    rows: std::ops::Range<usize>,
-    to: (Sizes, Pointer),
-}
-
-impl Kernel for Blur<'_> {
-    type Output = ();
-
-    /// Rows are filtered along x into a ring of four, from which each row of the result is summed.
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        let (from, columns) = (self.sharp.sizes, inner(self.to.0).1);
-        let mut ring = Memory::take(4 * columns * LANES);
-        let ring = ring.first();
-        let row_of = |y: usize| ring.wrapping_add(y % 4 * columns * LANES);
-        for y in self.rows.start..self.rows.end + 3 {
-            let pixels = &self.sharp.memory[from.offset(self.place.0, self.place.1, (y, 0))..][..from.row()];
-            // SAFETY: `columns` + 3 pixels of a row, and this row of the ring.
-            unsafe {
-                sum_of_four::<V>(
-                    [0, 1, 2, 3].map(|x| pixels.as_ptr().wrapping_add(x * LANES)),
-                    self.filter[1],
-                    (row_of(y), columns),
-                )
-            };
-            if y < self.rows.start + 3 {
-                continue;
-            }
-            let row = y - 3;
-            let rows = [row_of(row), row_of(row + 1), row_of(row + 2), row_of(row + 3)].map(<*mut f32>::cast_const);
-            // SAFETY: four rows of the ring, and this task's row of the result.
-            unsafe { self.finish_row::<V>(rows, row) };
-        }
-    }
+    pub taps: [[f32; TAPS]; 2],
+    pub finish: Finish<'a>,
+    /// The result, with a border.
+    pub to: (Sizes, Pointer),
 }
 
 impl Blur<'_> {
+    /// Filters sharp maps and finishes the layer.
+    pub fn apply(&self, sharp: &Maps) {
+        let (sizes, rows) = (self.to.0, inner(self.to.0).0);
+        let strips = rows.div_ceil(STRIP);
+        (0..sizes.images * sizes.blocks * strips).into_par_iter().for_each(|task| {
+            let (block, strip) = (task / strips, task % strips);
+            let place = (block / sizes.blocks, block % sizes.blocks);
+            vector::run(Strip { blur: self, sharp, place, rows: strip * STRIP..((strip + 1) * STRIP).min(rows) });
+        });
+    }
+
+    /// Numbers of a row of the result.
+    pub fn row(&self) -> usize {
+        inner(self.to.0).1 * LANES
+    }
+
+    /// Filters a row of sharp pixels, its border included, along x.
+    ///
+    /// # Safety
+    /// Three pixels more than a row of the result can be read, and as many as it has written.
+    #[inline(always)]
+    pub unsafe fn filter_row<V: Vector>(&self, pixels: *const f32, to: *mut f32) {
+        for number in (0..self.row()).step_by(V::LANES) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let mut sum = V::splat(0.0);
+                for (x, tap) in self.taps[1].into_iter().enumerate() {
+                    sum = V::load(pixels.add(x * LANES + number)).mul_add(V::splat(tap), sum);
+                }
+                sum.store(to.add(number));
+            }
+        }
+    }
+
+    /// Sums four rows that have been filtered along x to row `y` of a block, (image, block), of the result.
+    ///
     /// # Safety
     /// The rows are as long as the result's, which is the caller's alone.
     #[inline(always)]
-    unsafe fn finish_row<V: Vector>(&self, rows: [*const f32; 4], y: usize) {
+    pub unsafe fn finish_row<V: Vector>(&self, (image, block): (usize, usize), y: usize, rows: [*const f32; TAPS]) {
         let (sizes, to) = self.to;
-        let taps = self.filter[0];
         for lane in (0..LANES).step_by(V::LANES) {
-            let channels = self.finish.channels::<V>(self.place, lane);
+            let channels = self.finish.channels::<V>((image, block, sizes.blocks), lane);
             for x in 0..inner(sizes).1 {
-                let noise = self.finish.noise_at(self.place.0, (y, x));
+                let noise = self.finish.noise_at(image, (y, x));
                 // SAFETY: the caller's promise.
                 unsafe {
                     let mut sum = V::splat(0.0);
-                    for (row, tap) in rows.into_iter().zip(taps) {
+                    for (row, tap) in rows.into_iter().zip(self.taps[0]) {
                         sum = V::load(row.add(x * LANES + lane)).mul_add(V::splat(tap), sum);
                     }
-                    let place = sizes.offset(self.place.0, self.place.1, (y + BORDER, x + BORDER)) + lane;
+                    let place = sizes.offset(image, block, (y + BORDER, x + BORDER)) + lane;
                     channels.finish(sum, noise).store(to.at(place));
                 }
             }
@@ -92,20 +86,35 @@ impl Blur<'_> {
     }
 }
 
-/// Writes the weighted sum of four rows of pixels.
-///
-/// # Safety
-/// `to.1` pixels of each can be read and written.
-#[inline(always)]
-unsafe fn sum_of_four<V: Vector>(from: [*const f32; 4], taps: [f32; 4], (to, pixels): (*mut f32, usize)) {
-    for number in (0..pixels * LANES).step_by(V::LANES) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut sum = V::splat(0.0);
-            for (row, tap) in from.into_iter().zip(taps) {
-                sum = V::load(row.add(number)).mul_add(V::splat(tap), sum);
+/// Some rows of one block, (image, block).
+struct Strip<'a> {
+    blur: &'a Blur<'a>,
+    sharp: &'a Maps,
+    place: (usize, usize),
+    rows: Range<usize>,
+}
+
+impl Kernel for Strip<'_> {
+    type Output = ();
+
+    /// Rows are filtered along x into a ring, from which each row of the result is summed.
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (blur, sizes) = (self.blur, self.sharp.sizes);
+        let mut ring = Memory::take(TAPS * blur.row());
+        let ring = ring.first();
+        let row_of = |y: usize| ring.wrapping_add(y % TAPS * blur.row());
+        for y in self.rows.start..self.rows.end + TAPS - 1 {
+            let pixels = &self.sharp.memory[sizes.offset(self.place.0, self.place.1, (y, 0))..][..sizes.row()];
+            // SAFETY: a row of pixels, and this row of the ring.
+            unsafe { blur.filter_row::<V>(pixels.as_ptr(), row_of(y)) };
+            if y < self.rows.start + TAPS - 1 {
+                continue;
             }
-            sum.store(to.add(number));
+            let row = y + 1 - TAPS;
+            let rows = [0, 1, 2, 3].map(|i| row_of(row + i).cast_const());
+            // SAFETY: four rows of the ring, and this task's row of the result.
+            unsafe { blur.finish_row::<V>(self.place, row, rows) };
         }
     }
 }

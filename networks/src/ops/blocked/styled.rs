@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
-use super::blur::blur;
+use super::blur::Blur;
 use super::colours::Colours;
 use super::demodulation::Demodulation;
 use super::finish::Finish;
@@ -161,30 +161,49 @@ impl Layer<'_> {
 
     /// Doubles the size: a transposed convolution in steps of 2, then the filter, four taps along each axis, the last
     /// one first.
-    pub fn grow(&self, x: &Maps, filter: [[f32; 4]; 2]) -> Maps {
+    pub fn grow(&self, x: &Maps, taps: [[f32; 4]; 2]) -> Maps {
         let (images, size) = (x.sizes.images, inner(x.sizes));
         let operations = self.operations(x.sizes);
         let (squares, mut factors) = (self.squares(), self.no_factors(images));
         let demodulation = Some(self.demodulation(&squares, &mut factors));
-        let mut sharp = framed(bordered(images, self.outputs, (2 * size.0 + 1, 2 * size.1 + 1)));
-        timed("styled transposed convolution", operations, || self.transposed(x, demodulation, &mut sharp));
-        let finish = Finish { factors: Some(&factors), ..self.finish };
         let mut y = framed(bordered(images, self.outputs, (2 * size.0, 2 * size.1)));
-        timed("filter and finish", 0, || blur(&sharp, filter, &finish, &mut y));
+        let to = (y.sizes, Pointer::new(y.memory.first()));
+        let blur = |finish| Blur { taps, finish, to };
+        let doubled = self.doubled(x, demodulation);
+        if let Some(doubled) = doubled.filter(Doubled::goes_by_tile) {
+            let blur = blur(self.finish);
+            timed("styled transposed convolution, filtered", operations, || doubled.write_blurred(&blur));
+            return y;
+        }
+        let mut sharp = framed(bordered(images, self.outputs, (2 * size.0 + 1, 2 * size.1 + 1)));
+        let to_sharp = (sharp.sizes, Pointer::new(sharp.memory.first()));
+        timed("styled transposed convolution", operations, || match doubled {
+            Some(doubled) => doubled.write(to_sharp),
+            None => self.double_directly(x, demodulation, to_sharp),
+        });
+        let blur = blur(Finish { factors: Some(&factors), ..self.finish });
+        timed("filter and finish", 0, || blur.apply(&sharp));
         y
     }
 
-    fn transposed(&self, x: &Maps, demodulation: Option<Demodulation<'_>>, y: &mut Maps) {
+    /// The transposed convolution with fewer products, where it pays.
+    fn doubled<'a>(&'a self, x: &'a Maps, demodulation: Option<Demodulation<'a>>) -> Option<Doubled<'a>> {
         let size = inner(x.sizes);
         let whole = size.0.is_multiple_of(TILE) && size.1.is_multiple_of(TILE);
-        let to = (y.sizes, Pointer::new(y.memory.first()));
-        if Method::chosen() == Method::Winograd
-            && whole
-            && x.sizes.images * size.0 * size.1 >= MIN_DOUBLING_TILES * TILE * TILE
-        {
-            let (scales, weights, corner) = (Some(self.styles), self.weights(), (BORDER, BORDER));
-            return Doubled { source: x.view(), scales, weights, size, corner, demodulation }.write(to);
-        }
+        let pays = x.sizes.images * size.0 * size.1 >= MIN_DOUBLING_TILES * TILE * TILE;
+        let (scales, weights, corner) = (Some(self.styles), self.weights(), (BORDER, BORDER));
+        (Method::chosen() == Method::Winograd && whole && pays).then(|| Doubled {
+            source: x.view(),
+            scales,
+            weights,
+            size,
+            corner,
+            demodulation,
+        })
+    }
+
+    fn double_directly(&self, x: &Maps, demodulation: Option<Demodulation<'_>>, to: (Sizes, Pointer)) {
+        let size = inner(x.sizes);
         // Even results see tap 0 on their pixel and tap 2 on the one before, odd ones tap 1.
         let axis = |odd: usize| if odd == 1 { vec![(1, BORDER)] } else { vec![(0, BORDER), (2, BORDER - 1)] };
         let (scaled, mut taps, mut runs) = (self.scaled(x), Vec::new(), Vec::new());
@@ -192,7 +211,7 @@ impl Layer<'_> {
             let pairs = axis(odd_y).into_iter().flat_map(|y| axis(odd_x).into_iter().map(move |x| (y, x)));
             let (phase, sees): (Vec<usize>, Vec<_>) = pairs.map(|(y, x)| (y.0 * 3 + x.0, (y.1, x.1))).unzip();
             let (grid, first) = ((size.0 + 1 - odd_y, size.1 + 1 - odd_x), (BORDER + odd_y, BORDER + odd_x));
-            runs.extend(rows(&scaled, (taps.len(), &sees), grid, (y.sizes, first, 2)));
+            runs.extend(rows(&scaled, (taps.len(), &sees), grid, (to.0, first, 2)));
             taps.extend(phase);
         }
         Streamed { weights: self.weights(), taps: &taps, runs: &runs, demodulation }.write(to);

@@ -28,7 +28,7 @@ const SHARED: usize = 2 << 20;
 impl<S: Filtering> Winograd<'_, S> {
     /// Writes all tiles, those of the edges too.
     pub(super) fn by_block(&self, after: &After<'_>, to: (Sizes, Pointer)) {
-        let grid = self.grid(to.0);
+        let grid = self.grid(self.size_within(to.0));
         let count = grid.count();
         let most = (SHARED / (S::POINTS * LANES * self.weights.input_blocks())).max(GROUP);
         let chunk = count.div_ceil(count.div_ceil(most));

@@ -28,7 +28,8 @@ impl<S: Filtering> Winograd<'_, S> {
         // SAFETY: the factors came with the kernels.
         let found = self.demodulation.map(|demodulation| unsafe { demodulation.written() });
         let finish = self.finish.map(|finish| Finish { factors: found.or(finish.factors), ..finish });
-        let whole = || kernels.filter(&self.grid(to.0), (finish, after.then), to);
+        let grid = self.grid(self.size_within(to.0));
+        let whole = || kernels.filter(&grid, (finish, after.then), to);
         match &after.edges {
             None => whole(),
             Some(Edges { row, column }) => {
@@ -40,7 +41,7 @@ impl<S: Filtering> Winograd<'_, S> {
     }
 
     /// Transforms all kernels; also finds out the factors.
-    fn kernels(&self) -> Kernels {
+    pub(super) fn kernels(&self) -> Kernels {
         let (outputs, inputs) = (self.weights.output_blocks(), self.weights.input_blocks());
         let step = inputs * BLOCK + LANES; // the odd line keeps points apart in the cache
         let mut numbers = Memory::take(outputs * S::KERNEL_POINTS * step);
@@ -79,7 +80,7 @@ impl<S: Filtering> Kernel for Transform<'_, S> {
 }
 
 /// Transformed kernels, `[output block, point, input block, 16 inputs, 16 outputs]`.
-struct Kernels {
+pub(super) struct Kernels {
     numbers: Memory,
     /// Points of a kernel.
     points: usize,
@@ -91,6 +92,26 @@ struct Kernels {
 }
 
 impl Kernels {
+    /// Tiles whose points and sums stay in a level 2 cache.
+    fn tiles_at_once<S: Scheme>(&self) -> usize {
+        (TASK / (S::POINTS * LANES * (self.inputs + 2))).max(GROUP)
+    }
+
+    /// Rows of so many tiles that stay there.
+    pub(super) fn lines_at_once<S: Scheme>(&self, columns: usize) -> usize {
+        ((self.tiles_at_once::<S>() + columns / 2) / columns).max(1)
+    }
+
+    /// Takes all tiles of a grid from pixels to pixels, one after the other.
+    pub(super) fn filter_alone<S: Scheme>(&self, grid: &Grid<'_, S>, to: (Sizes, Pointer)) {
+        let (count, each) = (grid.count(), self.tiles_at_once::<S>());
+        let each = count.div_ceil(((count + each / 2) / each).max(1));
+        let to = To::images(to);
+        for first in (0..count).step_by(each) {
+            vector::run(TileByTile { kernels: self, grid, finish: None, tiles: first..count.min(first + each), to });
+        }
+    }
+
     /// Takes all tiles of a grid from pixels to pixels.
     fn filter<S: Scheme>(
         &self,
@@ -99,7 +120,7 @@ impl Kernels {
         (sizes, to): (Sizes, Option<Pointer>),
     ) {
         let count = grid.count();
-        let each = (TASK / (S::POINTS * LANES * (self.inputs + 2))).max(GROUP);
+        let each = self.tiles_at_once::<S>();
         // As many tasks for each thread, so that none waits for another.
         let each = count.div_ceil(count.div_ceil(each).next_multiple_of(rayon::current_num_threads()));
         (0..count.div_ceil(each)).into_par_iter().for_each(|task| {

@@ -169,6 +169,7 @@ impl Filtering for Doubling {
 }
 
 /// A transposed 3x3 convolution in steps of 2: `[h, w]`, multiples of 4, to `[2h + 1, 2w + 1]`.
+#[derive(Clone, Copy)]
 pub(crate) struct Doubled<'a> {
     /// Pixel (1, 1) is the images' first; what lies around is zero.
     pub source: View<'a>,
@@ -186,8 +187,18 @@ pub(crate) struct Doubled<'a> {
 impl Doubled<'_> {
     /// Writes every pixel to maps of these sizes: all but the last row and column by tiles of 8x8, those by tiles of 8.
     pub fn write(&self, (sizes, to): (Sizes, Pointer)) {
+        self.winograd().write_with(&After { edges: Some(self.edges()), then: None }, (sizes, Some(to)));
+    }
+
+    /// Whether images are large and kernels few.
+    pub fn goes_by_tile(&self) -> bool {
+        self.winograd().goes_by_tile()
+    }
+
+    /// All but the edges.
+    pub(super) fn winograd(&self) -> Winograd<'_, Doubling> {
         let (h, w) = self.size;
-        let winograd = Winograd::<Doubling> {
+        Winograd {
             scheme: PhantomData,
             source: self.source,
             scales: self.scales,
@@ -197,10 +208,13 @@ impl Doubled<'_> {
             corner: self.corner,
             finish: None,
             demodulation: self.demodulation,
-        };
+        }
+    }
+
+    pub(super) fn edges(&self) -> Edges<'_> {
+        let (h, w) = self.size;
         // One tile more for the corner.
-        let edges = Edges { row: self.edge((h, 0), (1, w / TILE + 1)), column: self.edge((0, w), (h / TILE, 1)) };
-        winograd.write_with(&After { edges: Some(edges), then: None }, (sizes, Some(to)));
+        Edges { row: self.edge((h, 0), (1, w / TILE + 1)), column: self.edge((0, w), (h / TILE, 1)) }
     }
 
     /// Tiles of an edge that begins behind so many pixels.
@@ -213,7 +227,7 @@ impl Doubled<'_> {
             scales: self.scales,
             tiles,
             corner: (self.corner.0 + 2 * rows, self.corner.1 + 2 * columns),
-            end: (self.corner.0 + 2 * h + 1, self.corner.1 + 2 * w + 1),
+            size: (2 * (h - rows) + 1, 2 * (w - columns) + 1),
         }
     }
 }

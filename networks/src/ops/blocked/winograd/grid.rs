@@ -20,9 +20,10 @@ pub(super) struct Grid<'a, S> {
     pub scales: Option<&'a [f32]>,
     /// Rows and columns of tiles.
     pub tiles: (usize, usize),
-    /// Where the first tile goes in the result, and which pixel is the first that is not written any more.
+    /// Where the first tile goes in the result.
     pub corner: (usize, usize),
-    pub end: (usize, usize),
+    /// Rows and columns of the result from there on; what tiles have beyond is left out.
+    pub size: (usize, usize),
 }
 
 /// Where the points of one block of some tiles lie: the first tile's first point, and the ways to the next tile's and to the
@@ -76,13 +77,28 @@ impl<S: Scheme> Grid<'_, S> {
         (tile / (rows * columns), tile / columns % rows, tile % columns)
     }
 
+    /// Some rows of tiles of one image, whose first tile goes to `corner`.
+    pub fn lines(&self, image: usize, lines: Range<usize>, corner: (usize, usize)) -> Self {
+        let View { sizes, numbers, corner: seen } = self.source;
+        let source = View {
+            sizes: Sizes { images: 1, ..sizes },
+            numbers: &numbers[image * sizes.image()..][..sizes.image()],
+            corner: (seen.0 + (lines.start * S::STEP.0) as isize, seen.1),
+        };
+        let channels = sizes.blocks * LANES;
+        let scales = self.scales.map(|scales| &scales[image * channels..][..channels]);
+        let rows = self.size.0 - lines.start * S::SIDES.0;
+        let size = (rows.min(lines.len() * S::SIDES.0), self.size.1);
+        Grid { source, scales, tiles: (lines.len(), self.tiles.1), corner, size, ..*self }
+    }
+
     /// What some tiles cover, row of tiles by row of tiles, and where the pixels of each lie.
     pub fn regions(&self, tiles: Range<usize>, to: To) -> impl Iterator<Item = (Region, Pixels)> {
         let columns = self.tiles.1;
         (tiles.start / columns..tiles.end.div_ceil(columns)).map(move |line| {
             let (first, last) = (tiles.start.max(line * columns), tiles.end.min((line + 1) * columns) - 1);
             let ((image, row, left), (_, _, right)) = (self.place(first), self.place(last));
-            let (rows, columns) = (self.end.0 - self.corner.0, self.end.1 - self.corner.1);
+            let (rows, columns) = self.size;
             let span = |first: usize, last: usize, side: usize, most: usize| first * side..most.min((last + 1) * side);
             let region = Region {
                 image,
@@ -147,8 +163,7 @@ impl<S: Scheme> Grid<'_, S> {
             let (image, row, column) = self.place(tile);
             let (first, row_step) = (self.target(i, (image, block, (row, column)), to), to.sizes.row());
             let (row, column) = (row * S::SIDES.0, column * S::SIDES.1);
-            let rows = S::SIDES.0.min(self.end.0 - self.corner.0 - row);
-            let columns = S::SIDES.1.min(self.end.1 - self.corner.1 - column);
+            let (rows, columns) = (S::SIDES.0.min(self.size.0 - row), S::SIDES.1.min(self.size.1 - column));
             let is_whole = to.layout == Layout::Strip || (rows, columns) == S::SIDES;
             let target = if is_whole { (first, row_step) } else { (copy.first(), S::SIDES.1 * LANES) };
             ask_for_square::<V>(first.wrapping_add(S::SIDES.1 * LANES), row_step, S::SIDES);

@@ -5,6 +5,7 @@
 //! transformed back. Large images go tile by tile, so that everything but the kernels stays in the level 2 cache; large
 //! kernels go block by block, so that they are read once.
 
+mod bands;
 mod by_block;
 mod by_tile;
 pub(crate) mod doubling;
@@ -83,8 +84,7 @@ impl<S: Filtering> Winograd<'_, S> {
     }
 
     fn write_with(&self, after: &After<'_>, to: (Sizes, Option<Pointer>)) {
-        let kernels = S::KERNEL_POINTS * BLOCK * self.weights.output_blocks() * self.weights.input_blocks();
-        if kernels <= KERNELS && self.grid(to.0).count() >= 2 * rayon::current_num_threads() * GROUP {
+        if self.goes_by_tile() {
             self.by_tile(after, to);
         } else {
             let mut unkept;
@@ -99,11 +99,22 @@ impl<S: Filtering> Winograd<'_, S> {
         }
     }
 
-    /// The tiles, but for what lies beyond a result of these sizes; its border is as wide on either side.
-    fn grid(&self, to: Sizes) -> Grid<'_, S> {
+    /// Whether images are large and kernels few.
+    fn goes_by_tile(&self) -> bool {
+        let kernels = S::KERNEL_POINTS * BLOCK * self.weights.output_blocks() * self.weights.input_blocks();
+        let tiles = self.source.sizes.images * self.tiles.0 * self.tiles.1;
+        kernels <= KERNELS && tiles >= 2 * rayon::current_num_threads() * GROUP
+    }
+
+    /// Rows and columns of a result within maps, whose border is as wide on either side.
+    fn size_within(&self, to: Sizes) -> (usize, usize) {
+        (to.rows - 2 * self.corner.0, to.columns - 2 * self.corner.1)
+    }
+
+    /// The tiles, but for what they have beyond a result of this size.
+    fn grid(&self, size: (usize, usize)) -> Grid<'_, S> {
         let Winograd { scheme, source, scales, tiles, corner, .. } = *self;
-        let end = (to.rows - corner.0, to.columns - corner.1);
-        Grid { scheme, source, scales, tiles, corner, end }
+        Grid { scheme, source, scales, tiles, corner, size }
     }
 
     /// Transforms one block of kernels, (output, input).
