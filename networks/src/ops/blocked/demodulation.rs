@@ -59,26 +59,38 @@ impl<'a> Energies<'a> {
 
     /// Adds those of a block of kernels, `[tap, 16 inputs, 16 outputs]`.
     #[inline(always)]
-    pub fn add<V: Vector>(&mut self, (output, input): (usize, usize), taps: &[f32]) {
+    pub fn add<V: Vector>(&mut self, block: (usize, usize), taps: &[f32]) {
+        if self.demodulation.is_none() {
+            return;
+        }
+        let mut squares = [0.0; BLOCK];
+        for place in (0..BLOCK).step_by(V::LANES) {
+            let mut sum = V::splat(0.0);
+            for tap in taps.chunks_exact(BLOCK) {
+                // SAFETY: a vector of this tap.
+                let number = unsafe { V::load(tap.as_ptr().add(place)) };
+                sum = number.mul_add(number, sum);
+            }
+            // SAFETY: a vector of the block.
+            unsafe { sum.store(squares.as_mut_ptr().add(place)) };
+        }
+        self.add_squares::<V>(block, &squares);
+    }
+
+    /// Adds those of a block of kernels whose sums of squares over the taps are `[16 inputs, 16 outputs]`.
+    #[inline(always)]
+    pub fn add_squares<V: Vector>(&mut self, (output, input): (usize, usize), squares: &[f32; BLOCK]) {
         let Some(demodulation) = &self.demodulation else { return };
         let (blocks, place) = (self.blocks.len(), output - self.blocks.start);
-        for lane in (0..LANES).step_by(V::LANES) {
-            let mut energies = [V::splat(0.0); LANES];
-            for tap in taps.chunks_exact(BLOCK) {
-                for (energy, line) in energies.iter_mut().zip(tap.chunks_exact(LANES)) {
-                    // SAFETY: a vector of a line.
-                    let number = unsafe { V::load(line.as_ptr().add(lane)) };
-                    *energy = number.mul_add(number, *energy);
-                }
-            }
-            for image in 0..demodulation.images {
-                let squares = &demodulation.squares[(image * demodulation.inputs + input) * LANES..][..LANES];
-                let sums = &mut self.sums[(image * blocks + place) * LANES..][..LANES];
-                // SAFETY: a vector of the sums of these channels.
+        for image in 0..demodulation.images {
+            let styles = &demodulation.squares[(image * demodulation.inputs + input) * LANES..][..LANES];
+            let sums = &mut self.sums[(image * blocks + place) * LANES..][..LANES];
+            for lane in (0..LANES).step_by(V::LANES) {
+                // SAFETY: a vector of the sums of these channels, and of each line of the block.
                 unsafe {
                     let mut sum = V::load(sums.as_ptr().add(lane));
-                    for (energy, &square) in energies.iter().zip(squares) {
-                        sum = energy.mul_add(V::splat(square), sum);
+                    for (line, &style) in squares.chunks_exact(LANES).zip(styles) {
+                        sum = V::load(line.as_ptr().add(lane)).mul_add(V::splat(style), sum);
                     }
                     sum.store(sums.as_mut_ptr().add(lane));
                 }

@@ -77,37 +77,48 @@ impl Weights<'_> {
         }
     }
 
-    /// As [`block`](Self::block), for 16 outputs whose 16 inputs lie one after the other: 16 numbers of each are
-    /// transposed at a time.
+    /// As [`block`](Self::block), for 16 outputs whose 16 inputs lie one after the other: the taps of four inputs at a time.
     #[inline(always)]
     fn whole_block<V: Vector>(&self, (output, input): (usize, usize), taps: &[usize], to: &mut [f32]) {
-        let mut places = [usize::MAX; MOST_TAPS];
+        let each = self.input_step;
+        // Where the taps of four inputs go.
+        let mut places = [usize::MAX; 4 * MOST_TAPS];
         for (place, &tap) in taps.iter().enumerate() {
-            places[tap] = place;
-        }
-        let first = (output * self.output_step + input * self.input_step) * LANES;
-        let from = &self.numbers[first..][..(LANES - 1) * self.output_step + LANES * self.input_step];
-        let mut lines = [0.0; BLOCK];
-        let (mut input, mut tap) = (0, 0);
-        for number in (0..LANES * self.input_step).step_by(LANES) {
-            for corner in 0..(LANES / V::LANES) * (LANES / V::LANES) {
-                let (y, x) = (corner / (LANES / V::LANES) * V::LANES, corner % (LANES / V::LANES) * V::LANES);
-                // SAFETY: a square within 16 rows of 16 numbers on either side.
-                unsafe {
-                    let from = from.as_ptr().add(y * self.output_step + number + x);
-                    V::transpose((from, self.output_step), (lines.as_mut_ptr().add(x * LANES + y), LANES));
-                }
+            for input in 0..4 {
+                places[input * each + tap] = place * BLOCK + input * LANES;
             }
-            for line in lines.chunks_exact(LANES) {
-                if places[tap] != usize::MAX {
-                    to[places[tap] * BLOCK + input * LANES..][..LANES].copy_from_slice(line);
-                }
-                tap += 1;
-                if tap == self.input_step {
-                    (input, tap) = (input + 1, 0);
+        }
+        let first = (output * self.output_step + input * each) * LANES;
+        let from = &self.numbers[first..][..(LANES - 1) * self.output_step + LANES * each];
+        let to = to[..taps.len() * BLOCK].as_mut_ptr();
+        for lane in (0..LANES).step_by(V::LANES) {
+            for four in 0..4 {
+                for group in 0..each {
+                    // SAFETY: within 16 rows of 16 inputs' taps, and where the taps that are asked for go.
+                    unsafe {
+                        let from = from.as_ptr().add(lane * self.output_step + (four * each + group) * 4);
+                        let columns = V::columns((from, self.output_step));
+                        for (column, &place) in columns.into_iter().zip(&places[group * 4..][..4]) {
+                            if place != usize::MAX {
+                                column.store(to.add(place + four * 4 * LANES + lane));
+                            }
+                        }
+                    }
                 }
             }
         }
+    }
+
+    /// A whole block of 3x3 kernels whose inputs lie one after the other, if this is one.
+    #[inline(always)]
+    pub fn rows(&self, (output, input): (usize, usize)) -> Option<Rows<'_>> {
+        let is_whole = (output + 1) * LANES <= self.outputs && (input + 1) * LANES <= self.inputs;
+        let neighbours = (self.output_step, self.input_step) == (self.inputs * 9, 9);
+        (is_whole && neighbours).then(|| {
+            let first = (output * self.output_step + input * 9) * LANES;
+            let numbers = &self.numbers[first..][..(LANES - 1) * self.output_step + LANES * 9];
+            Rows { numbers, step: self.output_step, gain: self.gain }
+        })
     }
 
     /// Asks for a part, the first of the pair, of all `parts` of some blocks that will be read soon.
@@ -121,10 +132,17 @@ impl Weights<'_> {
         };
         let first = (blocks.0.start * long + blocks.1.start * short) * LANES;
         let pieces = blocks.0.len() * LANES * blocks.1.len();
-        for piece in pieces * part / parts..pieces * (part + 1) / parts {
-            let (row, block) = (piece / blocks.1.len(), piece % blocks.1.len());
+        let (from, to) = (pieces * part / parts, pieces * (part + 1) / parts);
+        let (mut row, mut block) = (from / blocks.1.len().max(1), from % blocks.1.len().max(1));
+        for _ in from..to {
             for line in 0..short {
-                V::prefetch(self.numbers.as_ptr().wrapping_add(first + row * long + (block * short + line) * LANES));
+                V::prefetch_far(
+                    self.numbers.as_ptr().wrapping_add(first + row * long + (block * short + line) * LANES),
+                );
+            }
+            block += 1;
+            if block == blocks.1.len() {
+                (row, block) = (row + 1, 0);
             }
         }
     }
@@ -148,6 +166,30 @@ impl Weights<'_> {
             vector::run(Pack { weights: self, block: (block / inputs, block % inputs), taps, to });
         });
         memory
+    }
+}
+
+/// The 3x3 taps of 16 inputs, one after the other, of each of 16 outputs.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    numbers: &'a [f32],
+    /// From one output to the next.
+    step: usize,
+    gain: f32,
+}
+
+impl Rows<'_> {
+    /// Four taps from `tap` on of one of the inputs, for a vector of outputs from `output` on.
+    ///
+    /// # Safety
+    /// All of them belong to the block.
+    #[inline(always)]
+    pub unsafe fn four_taps<V: Vector>(&self, (output, input): (usize, usize), tap: usize) -> [V; 4] {
+        // SAFETY: within the rows, whose length `Weights::rows` has checked.
+        let [a, b, c, d] =
+            unsafe { V::columns((self.numbers.as_ptr().add(output * self.step + input * 9 + tap), self.step)) };
+        let gain = V::splat(self.gain);
+        [a.mul(gain), b.mul(gain), c.mul(gain), d.mul(gain)]
     }
 }
 
@@ -180,5 +222,45 @@ impl Kernel for Pack<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         self.weights.block::<V>(self.block, self.taps, self.to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every tap that is asked for at its place, whatever the order of the numbers.
+    fn check((outputs, inputs): (usize, usize), (output_step, input_step): (usize, usize), taps: &[usize]) {
+        let length = (outputs - 1) * output_step + (inputs - 1) * input_step + output_step.min(input_step);
+        let numbers: Vec<f32> = (0..length).map(|i| i as f32).collect();
+        let weights = Weights { numbers: &numbers, outputs, inputs, output_step, input_step, gain: 2.0 };
+        let packed = weights.packed(taps);
+        let block = |channel: usize| (channel / LANES, channel % LANES);
+        for (output, input) in (0..outputs).flat_map(|output| (0..inputs).map(move |input| (output, input))) {
+            for (place, &tap) in taps.iter().enumerate() {
+                let ((b, o), (c, i)) = (block(output), block(input));
+                let found = packed[((b * weights.input_blocks() + c) * taps.len() + place) * BLOCK + i * LANES + o];
+                let expected = 2.0 * numbers[output * output_step + input * input_step + tap];
+                assert_eq!(found, expected, "{outputs} x {inputs}, tap {tap} of {input} to {output}");
+            }
+        }
+    }
+
+    #[test]
+    fn taps_are_arranged_whatever_their_number_and_order() {
+        for (all, some) in [
+            (1, &[0][..]),
+            (3, &[2, 0]),
+            (4, &[0, 1, 2, 3]),
+            (9, &[0, 1, 2, 3, 4, 5, 6, 7, 8]),
+            (9, &[8, 7, 6, 5, 4, 3, 2, 1, 0]),
+            (9, &[4]),
+            (25, &[24, 3, 11]),
+        ] {
+            for (outputs, inputs) in [(16, 16), (32, 48), (20, 17)] {
+                check((outputs, inputs), (inputs * all, all), some);
+                check((outputs, inputs), (all, outputs * all), some);
+            }
+        }
     }
 }

@@ -75,6 +75,11 @@ pub(crate) trait Vector: Copy {
     #[inline(always)]
     fn prefetch(_line: *const f32) {}
 
+    /// Asks for a line of memory that will be read later, into the level 2 cache: many more of these than of
+    /// [`prefetch`](Self::prefetch) are under way at a time.
+    #[inline(always)]
+    fn prefetch_far(_line: *const f32) {}
+
     /// The same number everywhere.
     fn splat(number: f32) -> Self;
     /// self + other
@@ -91,6 +96,23 @@ pub(crate) trait Vector: Copy {
     fn min(self, other: Self) -> Self;
     /// `yes` where the number is positive, `no` elsewhere.
     fn where_positive(self, yes: Self, no: Self) -> Self;
+
+    /// Four columns of [`LANES`](Self::LANES) rows, which are `from.1` numbers apart.
+    ///
+    /// # Safety
+    /// Four numbers of each row can be read.
+    #[inline(always)]
+    unsafe fn columns(from: (*const f32, usize)) -> [Self; 4] {
+        let mut columns = [[0.0; 16]; 4];
+        for row in 0..Self::LANES {
+            for column in 0..4 {
+                // SAFETY: within the rows that the caller vouches for.
+                columns[column][row] = unsafe { *from.0.add(row * from.1 + column) };
+            }
+        }
+        // SAFETY: a vector has at most 16 numbers.
+        columns.map(|column| unsafe { Self::load(column.as_ptr()) })
+    }
 
     /// Rows become columns: reads [`LANES`](Self::LANES) rows of as many numbers, `from.1` apart, and writes them
     /// transposed, `to.1` apart.

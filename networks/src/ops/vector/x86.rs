@@ -56,6 +56,12 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch_far(line: *const f32) {
+        // SAFETY: as for `prefetch`.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
+    }
+
+    #[inline(always)]
     fn splat(number: f32) -> Self {
         // SAFETY: [`run`] has seen the instructions.
         Avx512(unsafe { _mm512_set1_ps(number) })
@@ -107,6 +113,30 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn columns((from, step): (*const f32, usize)) -> [Self; 4] {
+        // SAFETY: four numbers of 16 rows, for which the caller vouches.
+        unsafe {
+            // Quarter q of vector i is row 4q + i, so that exchanges within quarters suffice.
+            let mut rows = [_mm512_setzero_ps(); 4];
+            for i in 0..4 {
+                let quarter = |q: usize| _mm_loadu_ps(from.add((4 * q + i) * step));
+                let row = _mm512_castps128_ps512(quarter(0));
+                let row = _mm512_insertf32x4::<1>(row, quarter(1));
+                let row = _mm512_insertf32x4::<2>(row, quarter(2));
+                rows[i] = _mm512_insertf32x4::<3>(row, quarter(3));
+            }
+            let (low, high) = (_mm512_unpacklo_ps(rows[0], rows[1]), _mm512_unpackhi_ps(rows[0], rows[1]));
+            let (low2, high2) = (_mm512_unpacklo_ps(rows[2], rows[3]), _mm512_unpackhi_ps(rows[2], rows[3]));
+            [
+                Avx512(_mm512_shuffle_ps::<0x44>(low, low2)),
+                Avx512(_mm512_shuffle_ps::<0xee>(low, low2)),
+                Avx512(_mm512_shuffle_ps::<0x44>(high, high2)),
+                Avx512(_mm512_shuffle_ps::<0xee>(high, high2)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     unsafe fn transpose((from, from_step): (*const f32, usize), (to, to_step): (*mut f32, usize)) {
         // SAFETY: 16 rows on either side, for which the caller vouches.
         unsafe {
@@ -146,6 +176,12 @@ impl Vector for Avx2 {
     fn prefetch(line: *const f32) {
         // SAFETY: a hint, which reads nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_far(line: *const f32) {
+        // SAFETY: as for `prefetch`.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
     }
 
     #[inline(always)]
@@ -196,6 +232,26 @@ impl Vector for Avx2 {
         unsafe {
             let positive = _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, _mm256_setzero_ps());
             Avx2(_mm256_blendv_ps(no.0, yes.0, positive))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn columns((from, step): (*const f32, usize)) -> [Self; 4] {
+        // SAFETY: four numbers of 8 rows, for which the caller vouches.
+        unsafe {
+            let mut rows = [_mm256_setzero_ps(); 4];
+            for i in 0..4 {
+                let half = |h: usize| _mm_loadu_ps(from.add((4 * h + i) * step));
+                rows[i] = _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(half(0)), half(1));
+            }
+            let (low, high) = (_mm256_unpacklo_ps(rows[0], rows[1]), _mm256_unpackhi_ps(rows[0], rows[1]));
+            let (low2, high2) = (_mm256_unpacklo_ps(rows[2], rows[3]), _mm256_unpackhi_ps(rows[2], rows[3]));
+            [
+                Avx2(_mm256_shuffle_ps::<0x44>(low, low2)),
+                Avx2(_mm256_shuffle_ps::<0xee>(low, low2)),
+                Avx2(_mm256_shuffle_ps::<0x44>(high, high2)),
+                Avx2(_mm256_shuffle_ps::<0xee>(high, high2)),
+            ]
         }
     }
 
@@ -298,6 +354,37 @@ mod tests {
             let lanes = super::run(Transpose(&numbers, &mut turned), chosen);
             for (row, column) in (0..lanes).flat_map(|row| (0..lanes).map(move |column| (row, column))) {
                 assert_eq!(turned[column * 16 + row], numbers[row * 16 + column], "{lanes} lanes, {row}, {column}");
+            }
+        }
+    }
+
+    struct Columns<'a>(&'a [f32], &'a mut [f32]);
+
+    impl Kernel for Columns<'_> {
+        type Output = usize;
+        fn run<V: Vector>(self) -> usize {
+            // SAFETY: 16 rows of 9 numbers, and room for 4 vectors.
+            unsafe {
+                let columns = V::columns((self.0.as_ptr().add(5), 9));
+                for (column, to) in columns.into_iter().zip(self.1.chunks_exact_mut(16)) {
+                    column.store(to.as_mut_ptr());
+                }
+            }
+            V::LANES
+        }
+    }
+
+    #[test]
+    fn four_columns_come_from_the_end_of_rows_with_every_instruction_set() {
+        let numbers: Vec<f32> = (0..16 * 9).map(|i| i as f32).collect();
+        for chosen in [Instructions::Widest, Instructions::Avx2, Instructions::Portable] {
+            let mut columns = vec![0.0; 64];
+            let lanes = match chosen {
+                Instructions::Portable => Columns(&numbers, &mut columns).run::<super::portable::Plain>(),
+                _ => super::run(Columns(&numbers, &mut columns), chosen),
+            };
+            for (column, row) in (0..4).flat_map(|column| (0..lanes).map(move |row| (column, row))) {
+                assert_eq!(columns[column * 16 + row], numbers[row * 9 + 5 + column], "{lanes} lanes, {row}, {column}");
             }
         }
     }

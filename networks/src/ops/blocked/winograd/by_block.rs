@@ -7,10 +7,10 @@ use rayon::prelude::*;
 
 use super::edges::{Edges, LastColumn, LastRow};
 use super::grid::{Grid, Lines, To};
+use super::kernels::Transforming;
 use super::scheme::{Filtering, POINTS, Scheme};
 use super::{After, GROUP, Winograd};
 use crate::ops::blocked::LANES;
-use crate::ops::blocked::demodulation::Energies;
 use crate::ops::blocked::finish::Finish;
 use crate::ops::blocked::maps::Sizes;
 use crate::ops::blocked::memory::{Memory, Pointer};
@@ -152,14 +152,14 @@ impl<S: Filtering> Kernel for BlockByBlock<'_, S> {
         let mut sums = self.share.sums(blocks.len());
         let mut edge_sums =
             self.edges.as_ref().map(|(row, column)| (row.sums(blocks.len()), column.sums(blocks.len())));
-        let mut energies = Energies::new(all.demodulation, blocks.clone());
+        let mut transforming = Transforming::new(all.demodulation, blocks.clone());
         for first in (0..inputs).step_by(DEPTH) {
             let depth = DEPTH.min(inputs - first);
             for (i, output) in blocks.clone().enumerate() {
                 for input in 0..depth {
                     let to = kernels.wrapping_add(i * kernels_step + input * BLOCK);
                     // SAFETY: room for a block at each point.
-                    unsafe { all.transform::<V>((output, first + input), &mut energies, (to, in_step)) };
+                    unsafe { all.transform::<V>((output, first + input), &mut transforming, (to, in_step)) };
                 }
             }
             let next = (all.weights, blocks.clone(), first + depth..first + depth + DEPTH);
@@ -173,6 +173,7 @@ impl<S: Filtering> Kernel for BlockByBlock<'_, S> {
                 }
             }
         }
+        let energies = transforming.energies;
         if self.writes_factors {
             // SAFETY: the only task of these output blocks that does.
             unsafe { energies.write_factors() };

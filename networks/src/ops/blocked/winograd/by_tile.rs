@@ -7,10 +7,10 @@ use rayon::prelude::*;
 
 use super::edges::Edges;
 use super::grid::{Grid, Lines, To};
+use super::kernels::Transforming;
 use super::scheme::{Filtering, Scheme};
 use super::{After, GROUP, Then, Winograd};
 use crate::ops::blocked::LANES;
-use crate::ops::blocked::demodulation::Energies;
 use crate::ops::blocked::finish::Finish;
 use crate::ops::blocked::maps::{Maps, Sizes};
 use crate::ops::blocked::memory::{Memory, Pointer};
@@ -20,6 +20,9 @@ use crate::ops::vector::{self, Kernel, Vector};
 
 /// Numbers of transformed patches and sums that a task works on: what fits into a level 2 cache beside the kernels.
 const TASK: usize = 192 << 10;
+
+/// Input blocks of weights that are asked for before they are needed.
+const AHEAD: usize = 2;
 
 impl<S: Filtering> Winograd<'_, S> {
     /// Writes all tiles, those of the edges too.
@@ -65,17 +68,19 @@ impl<S: Filtering> Kernel for Transform<'_, S> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let (all, step) = (self.all, self.step);
-        let mut energies = Energies::new(all.demodulation, self.block..self.block + 1);
+        let blocks = self.block..self.block + 1;
+        let mut transforming = Transforming::new(all.demodulation, blocks.clone());
+        all.weights.ask_for::<V>(blocks.clone(), 0..AHEAD, (0, 1));
         for input in 0..all.weights.input_blocks() {
-            all.weights.ask_for::<V>(self.block..self.block + 1, input + 1..input + 2, (0, 1));
+            all.weights.ask_for::<V>(blocks.clone(), input + AHEAD..input + AHEAD + 1, (0, 1));
             // SAFETY: this task's output block at each point.
             unsafe {
                 let to = self.to.at(self.block * S::KERNEL_POINTS * step + input * BLOCK);
-                all.transform::<V>((self.block, input), &mut energies, (to, step));
+                all.transform::<V>((self.block, input), &mut transforming, (to, step));
             }
         }
         // SAFETY: this task's output block.
-        unsafe { energies.write_factors() };
+        unsafe { transforming.energies.write_factors() };
     }
 }
 

@@ -6,18 +6,19 @@
 
 use std::marker::PhantomData;
 
-use super::After;
 use super::edges::Edges;
 use super::grid::Grid;
+use super::kernels::kernels_to_points;
 use super::scheme::{Filtering, Scheme};
 use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
+use super::{After, IN_ORDER};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::demodulation::Demodulation;
 use crate::ops::blocked::finish::{Channels, Finish};
 use crate::ops::blocked::maps::{Sizes, View};
 use crate::ops::blocked::memory::Pointer;
 use crate::ops::blocked::product::{Sum, Target, product};
-use crate::ops::blocked::weights::Weights;
+use crate::ops::blocked::weights::{BLOCK, Rows, Weights};
 use crate::ops::blocked::winograd::Winograd;
 use crate::ops::vector::Vector;
 
@@ -67,7 +68,7 @@ impl Along<PATCH, SIDE> for PatchToPoints {
 }
 
 /// Three taps to the five points of the outer two, the later pixel's tap first, and the middle tap itself.
-struct TapsToPoints;
+pub(super) struct TapsToPoints;
 
 impl Along<3, KERNEL> for TapsToPoints {
     #[inline(always)]
@@ -106,16 +107,6 @@ impl Along<SIDE, RESULTS> for PointsToResults {
         let even = to_four_results([m[0], m[1], m[2], m[3], m[4]]);
         [even[0], m[5], even[1], m[6], even[2], m[7], even[3], m[8]]
     }
-}
-
-/// Columns of taps to the points of a kernel.
-///
-/// # Safety
-/// The points can be written.
-#[inline(always)]
-pub(super) unsafe fn kernel_to_points<V: Vector>(taps: [[V; 3]; 3], (points, point_step): (*mut f32, usize)) {
-    // SAFETY: the caller's promise.
-    unsafe { write_turned::<TapsToPoints, V, 3, KERNEL>(taps, points, (KERNEL * point_step, point_step)) };
 }
 
 impl Scheme for Doubling {
@@ -162,9 +153,18 @@ impl Scheme for Doubling {
 
 impl Filtering for Doubling {
     #[inline(always)]
-    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), points: (*mut f32, usize)) {
+    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), (points, point_step): (*mut f32, usize)) {
         // SAFETY: the caller's promise.
-        unsafe { kernel_to_points(load::<V, 3, 3>(taps, (3 * tap_step, tap_step)), points) }
+        unsafe {
+            let taps = load(taps, (3 * tap_step, tap_step));
+            write_turned::<TapsToPoints, V, 3, KERNEL>(taps, points, (KERNEL * point_step, point_step));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: (*mut f32, usize), squares: &mut [f32; BLOCK]) {
+        // SAFETY: the caller's promise.
+        unsafe { kernels_to_points::<TapsToPoints, V, KERNEL>(rows, points, squares) }
     }
 }
 
@@ -203,7 +203,7 @@ impl Doubled<'_> {
             source: self.source,
             scales: self.scales,
             weights: self.weights,
-            taps: [0, 1, 2, 3, 4, 5, 6, 7, 8],
+            taps: IN_ORDER,
             tiles: (h / TILE, w / TILE),
             corner: self.corner,
             finish: None,

@@ -5,6 +5,7 @@ use super::transforms::points_to_tile;
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::{Channels, Finish};
 use crate::ops::blocked::product::{Sum, Target};
+use crate::ops::blocked::weights::{BLOCK, Rows};
 use crate::ops::vector::Vector;
 
 /// F(4x4, 3x3) into maps of whole tiles that say where results count: they replace positive numbers, and 0 the others.
@@ -60,5 +61,11 @@ impl Filtering for WherePositive {
     unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize)) {
         // SAFETY: the caller's promise.
         unsafe { Same::kernel::<V>(taps, points) }
+    }
+
+    #[inline(always)]
+    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: (*mut f32, usize), squares: &mut [f32; BLOCK]) {
+        // SAFETY: the caller's promise.
+        unsafe { Same::kernels::<V>(rows, points, squares) }
     }
 }

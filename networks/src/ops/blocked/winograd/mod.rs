@@ -12,6 +12,7 @@ pub(crate) mod doubling;
 mod edges;
 pub(crate) mod gradient;
 mod grid;
+mod kernels;
 pub(crate) mod masked;
 mod scheme;
 pub(crate) mod shrinking;
@@ -20,12 +21,11 @@ mod transforms;
 
 use std::marker::PhantomData;
 
-use super::demodulation::{Demodulation, Energies};
+use super::demodulation::Demodulation;
 use super::finish::Finish;
 use super::maps::{Maps, Pixels, Region, Sizes, View};
 use super::memory::Pointer;
 use super::weights::{BLOCK, Weights};
-use crate::ops::vector::Vector;
 use edges::Edges;
 use grid::Grid;
 pub(crate) use scheme::{Filtering, Same};
@@ -36,6 +36,9 @@ pub(crate) use transforms::TILE;
 const KERNELS: usize = 3 << 20;
 /// Tiles are taken in multiples of this, which the widest matrix kernel sums at a time.
 const GROUP: usize = 14;
+
+/// The taps of a kernel, row by row, as they are stored.
+pub(crate) const IN_ORDER: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
 /// A convolution with 3x3 taps.
 pub(crate) struct Winograd<'a, S> {
@@ -116,27 +119,4 @@ impl<S: Filtering> Winograd<'_, S> {
         let Winograd { scheme, source, scales, tiles, corner, .. } = *self;
         Grid { scheme, source, scales, tiles, corner, size }
     }
-
-    /// Transforms one block of kernels, (output, input).
-    ///
-    /// # Safety
-    /// `to` has room for a block at each point.
-    #[inline(always)]
-    unsafe fn transform<V: Vector>(
-        &self,
-        block: (usize, usize),
-        energies: &mut Energies<'_>,
-        (to, point_step): (*mut f32, usize),
-    ) {
-        let mut taps = Aligned([0.0; 9 * BLOCK]);
-        self.weights.block::<V>(block, &self.taps, &mut taps.0);
-        energies.add::<V>(block, &taps.0);
-        for lane in (0..BLOCK).step_by(V::LANES) {
-            // SAFETY: one vector of each tap and of each point, for which the caller vouches.
-            unsafe { S::kernel::<V>((taps.0.as_ptr().add(lane), BLOCK), (to.add(lane), point_step)) };
-        }
-    }
 }
-
-#[repr(align(64))]
-struct Aligned([f32; 9 * BLOCK]);

@@ -1,9 +1,11 @@
 //! What a way of filtering with fewer products consists of, and F(4x4, 3x3) as one.
 
-use super::transforms::{self, PatchToPoints, TILE, kernel_to_points, pixels_to_points, points_to_tile};
+use super::kernels::kernels_to_points;
+use super::transforms::{self, PatchToPoints, TILE, TapsToPoints, kernel_to_points, pixels_to_points, points_to_tile};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::{Channels, Finish};
 use crate::ops::blocked::product::{Sum, Target, product};
+use crate::ops::blocked::weights::{BLOCK, Rows};
 use crate::ops::vector::Vector;
 
 /// Points of a kernel of all schemes but one, and of a tile of F(4x4, 3x3).
@@ -61,6 +63,13 @@ pub(crate) trait Filtering: Scheme {
     /// # Safety
     /// The taps can be read and the points written.
     unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize));
+
+    /// The same for 16 inputs whose taps lie in order, for a vector of outputs from `rows.1` on; also gives the sums of the
+    /// squares of the taps, `[16 inputs, 16 outputs]`.
+    ///
+    /// # Safety
+    /// The points can be written.
+    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: (*mut f32, usize), squares: &mut [f32; BLOCK]);
 }
 
 /// F(4x4, 3x3)
@@ -115,6 +124,12 @@ impl Filtering for Same {
     unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize)) {
         // SAFETY: the caller's promise.
         unsafe { kernel_to_points::<V>(taps, points) }
+    }
+
+    #[inline(always)]
+    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: (*mut f32, usize), squares: &mut [f32; BLOCK]) {
+        // SAFETY: the caller's promise.
+        unsafe { kernels_to_points::<TapsToPoints, V, { transforms::SIDE }>(rows, points, squares) }
     }
 }
 

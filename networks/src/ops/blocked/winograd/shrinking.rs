@@ -4,13 +4,15 @@
 //! Along an axis, a result sees two taps on even pixels and one on an odd pixel. F(4, 2) computes four results from five
 //! even pixels by five products; the four odd pixels take one product each, with the same tap.
 
-use super::doubling::{KERNEL, SIDE, kernel_point, kernel_to_points, to_five_points, to_four_results};
+use super::doubling::{self, KERNEL, SIDE, kernel_point, to_five_points, to_four_results};
 use super::gradient::Adjoint;
+use super::kernels::kernels_to_points;
 use super::scheme::{Filtering, Scheme};
 use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::{Channels, Finish};
 use crate::ops::blocked::product::{Sum, Target, product};
+use crate::ops::blocked::weights::{BLOCK, Rows};
 use crate::ops::vector::Vector;
 
 /// Pixels along a side of a patch.
@@ -28,6 +30,16 @@ impl Along<PATCH, SIDE> for PatchToPoints {
     fn turn<V: Vector>(d: [V; PATCH]) -> [V; SIDE] {
         let even = to_five_points([d[0], d[2], d[4], d[6], d[8]]);
         [even[0], even[1], even[2], even[3], even[4], d[1], d[3], d[5], d[7]]
+    }
+}
+
+/// Three taps to the points of a kernel, as for doubling but turned round.
+struct TapsToPoints;
+
+impl Along<3, KERNEL> for TapsToPoints {
+    #[inline(always)]
+    fn turn<V: Vector>([a, b, c]: [V; 3]) -> [V; KERNEL] {
+        doubling::TapsToPoints::turn([c, b, a])
     }
 }
 
@@ -115,14 +127,19 @@ impl Scheme for Shrinking {
 }
 
 impl Filtering for Shrinking {
-    /// As for doubling, with the taps turned round.
     #[inline(always)]
-    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), points: (*mut f32, usize)) {
+    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), (points, point_step): (*mut f32, usize)) {
         // SAFETY: the caller's promise.
         unsafe {
-            let [a, b, c] = load::<V, 3, 3>(taps, (3 * tap_step, tap_step));
-            kernel_to_points([[c[2], c[1], c[0]], [b[2], b[1], b[0]], [a[2], a[1], a[0]]], points);
+            let taps = load(taps, (3 * tap_step, tap_step));
+            write_turned::<TapsToPoints, V, 3, KERNEL>(taps, points, (KERNEL * point_step, point_step));
         }
+    }
+
+    #[inline(always)]
+    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: (*mut f32, usize), squares: &mut [f32; BLOCK]) {
+        // SAFETY: the caller's promise.
+        unsafe { kernels_to_points::<TapsToPoints, V, KERNEL>(rows, points, squares) }
     }
 }
 

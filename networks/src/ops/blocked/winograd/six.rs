@@ -6,11 +6,13 @@
 
 use std::mem::MaybeUninit;
 
+use super::kernels::kernels_to_points;
 use super::scheme::{Filtering, Scheme};
 use super::transforms::{Along, load, write_turned};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::{Channels, Finish};
 use crate::ops::blocked::product::{Sum, Target, product};
+use crate::ops::blocked::weights::{BLOCK, Rows};
 use crate::ops::vector::Vector;
 
 /// Points along a side.
@@ -220,5 +222,11 @@ impl Filtering for SameBySix {
             let taps = load(taps, (3 * tap_step, tap_step));
             write_turned::<TapsToPoints, V, 3, SIDE>(taps, points, (SIDE * point_step, point_step));
         }
+    }
+
+    #[inline(always)]
+    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: (*mut f32, usize), squares: &mut [f32; BLOCK]) {
+        // SAFETY: the caller's promise.
+        unsafe { kernels_to_points::<TapsToPoints, V, SIDE>(rows, points, squares) }
     }
 }

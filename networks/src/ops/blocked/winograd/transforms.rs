@@ -66,7 +66,7 @@ impl Along<4, 6> for TileToPoints {
 }
 
 /// G · g: taps to points.
-struct TapsToPoints;
+pub(super) struct TapsToPoints;
 
 impl Along<3, 6> for TapsToPoints {
     #[inline(always)]
@@ -138,7 +138,7 @@ pub(super) trait Along<const FROM: usize, const TO: usize> {
 
 /// The transform of every column, as rows.
 #[inline(always)]
-fn along_columns<A: Along<FROM, TO>, V: Vector, const FROM: usize, const TO: usize>(
+pub(super) fn along_columns<A: Along<FROM, TO>, V: Vector, const FROM: usize, const TO: usize>(
     columns: [[V; FROM]; FROM],
 ) -> [[V; FROM]; TO] {
     let mut turned = [[V::splat(0.0); TO]; FROM];
