@@ -129,6 +129,7 @@ fn convolutions_of_many_channels_equal_the_reference() {
     let rng = &mut RandomState::new(6);
     let forms = [
         (Form::Same, (2, 200, 209), (6, 5)),
+        (Form::Same, (2, 193, 200), (32, 36)),
         (Form::Shrink, (1, 209, 200), (7, 9)),
         (Form::Grow, (1, 193, 208), (4, 4)),
     ];

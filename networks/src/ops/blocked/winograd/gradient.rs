@@ -17,7 +17,9 @@ use crate::ops::vector::{self, Kernel, Vector};
 
 /// Numbers of transformed patches and tiles that are summed at a time. Beyond a level 3 cache they still cost less than one
 /// more pass over the sums of large kernels, which do not fit either.
-const SHARED: usize = 11 << 20;
+const SHARED: usize = 9 << 20;
+/// Points of all tiles of two output blocks up to which they stay in a level 2 cache while all input blocks meet them.
+const MOST_POINTS: usize = 128 * POINTS;
 /// Tiles of one task of a transform.
 const GROUP: usize = 16;
 /// Numbers of transformed patches and tiles that a task works on: what fits into a level 2 cache.
@@ -75,7 +77,7 @@ pub(crate) fn kernel_taps<S: Adjoint>(
     write: impl Fn(usize, usize, &[f32]) + Sync,
 ) {
     let sides = Sides { image, gradient, grid: tiles, inputs, outputs };
-    if sides.each::<S>() < FEWEST && sides.count() * S::POINTS * LANES * (inputs + outputs) <= SHARED {
+    if sides.each::<S>() < FEWEST && sides.count() * S::POINTS <= MOST_POINTS {
         return sides.at_once::<S>(write);
     }
     let mut sums = KernelSums::<S>::new(outputs, inputs);
