@@ -140,7 +140,7 @@ impl<S: Adjoint> KernelSums<S> {
     /// Many channels: all tasks share the points of some tiles, each of which meets many others.
     fn add_in_turn(&mut self, sides: Sides<'_>, count: usize) {
         let most = (SHARED / (S::POINTS * LANES * (self.inputs + self.outputs))).max(GROUP);
-        let chunk = count.div_ceil(count.div_ceil(most)).max(1);
+        let chunk = count.div_ceil(count.div_ceil(most).max(1)).max(1);
         for first in (0..count).step_by(chunk) {
             let points = sides.points::<S>(first..count.min(first + chunk));
             self.multiply(&points);
