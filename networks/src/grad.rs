@@ -7,6 +7,7 @@
 //! it returns; [`canary`] proves that the way round it works.
 
 mod canary;
+mod gathering;
 
 use candle_core::Tensor;
 use candle_core::shape::Dims;
@@ -16,6 +17,7 @@ use crate::ops::softplus::{sigmoid, softplus};
 
 pub(crate) use canary::graph_of_gradients_is_kept;
 pub use canary::{DOUBLE_BACKWARD_VARIABLE, canary, double_backward_is_on};
+pub(crate) use gathering::{add_gradients, hand_over};
 
 /// A tensor and, where one is wanted, its derivative along a direction, of the same shape and type.
 ///

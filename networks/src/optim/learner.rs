@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::Result;
+use crate::grad::add_gradients;
 use crate::optim::{Adam, AdamConfig};
 
 /// Variables, what their gradients add up to so far, and the optimiser.
@@ -44,16 +45,8 @@ impl Learner {
     /// # Errors
     /// When candle cannot differentiate.
     pub fn backward(&mut self, loss: &Tensor) -> Result<()> {
-        let mut gradients = loss.backward()?;
-        for (sum, var) in self.sums.iter_mut().zip(self.adam.vars()) {
-            let Some(gradient) = gradients.remove(var.as_tensor()) else { continue };
-            let gradient = gradient.detach().contiguous()?;
-            *sum = Some(match sum.take() {
-                Some(sum) => (sum + gradient)?,
-                None => gradient,
-            });
-        }
-        Ok(())
+        let mut sums: Vec<_> = self.adam.vars().zip(&mut self.sums).collect();
+        Ok(add_gradients(loss, &mut sums)?)
     }
 
     /// The sums so far, in the order of the variables.

@@ -8,6 +8,7 @@ use candle_nn::VarBuilder;
 
 use crate::error::{Error, Result};
 use crate::grad::Dual;
+use crate::ops::features::{Features, is_served};
 use crate::ops::{self, Activation, BiasAct, Filter};
 use crate::stylegan2::config::{Architecture, DiscriminatorConfig, Resolution};
 use crate::stylegan2::layer::DiscriminatorLayer;
@@ -142,7 +143,10 @@ impl Epilogue {
         if self.num_channels > 0 {
             x = ops::minibatch_std(&x, self.group_size, self.num_channels)?;
         }
-        let x = self.conv.forward(&x)?; // [N, C, 4, 4]
+        let x = match is_served(&x) && self.conv.learns_in_blocks() {
+            true => self.conv.learn(&Features::enter(&x)?)?.leave()?,
+            false => self.conv.forward(&x)?,
+        }; // [N, C, 4, 4]
         let (n, c, h, w) = x.dims4()?;
         self.out.forward(&self.fc.forward(&x.reshape((n, c * h * w))?)?)
     }

@@ -6,8 +6,8 @@ use candle_nn::VarBuilder;
 
 use crate::error::Result;
 use crate::grad::Dual;
-use crate::ops::constant_matrix::times_transposed;
 use crate::ops::features::{Ending, Features, Form, is_served};
+use crate::ops::matrix_product::times_transposed;
 use crate::ops::upfirdn2d::{before_shrinking, downsampling};
 use crate::ops::{self, Activation, Arithmetic, BiasAct, Filter, Orientation, Resample, ResampleConv};
 

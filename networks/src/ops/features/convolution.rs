@@ -9,7 +9,7 @@ use super::node::{Backward, Node};
 use super::numbers::{filled_up, numbers_of, tensor};
 use super::scaling::{gradients, tangent_of_scaling};
 use crate::error::{Error, Result};
-use crate::grad::Dual;
+use crate::grad::{Dual, hand_over};
 use crate::ops::blocked::maps::Maps;
 use crate::ops::conv::cpu::blocks::{self, Blocks, Kernel};
 use crate::ops::conv::geometry::{Geometry, WeightOrder};
@@ -184,9 +184,9 @@ impl Backward for Convolved {
         let of_weight = weight.track_op().then(|| {
             let scales = styles.map(filled_styles).transpose()?;
             let x = Blocks { maps: self.x.maps(), scales: scales.as_deref() };
-            self.convolution.by_weight(x, &gradient)
+            hand_over(weight, self.convolution.by_weight(x, &gradient)?)
         });
-        let of_weight = of_weight.transpose()?;
+        let of_weight = of_weight.transpose()?.flatten();
         if !self.x.is_followed() && !styles.is_some_and(Tensor::track_op) {
             return Ok([None, of_weight].into_iter().chain(styles.map(|_| None)).collect());
         }

@@ -125,6 +125,34 @@ fn convolutions_equal_the_reference() {
 }
 
 #[test]
+fn convolutions_of_many_channels_equal_the_reference() {
+    let rng = &mut RandomState::new(6);
+    let forms = [
+        (Form::Same, (2, 200, 209), (6, 5)),
+        (Form::Same, (2, 193, 200), (32, 36)),
+        (Form::Shrink, (1, 209, 200), (7, 9)),
+        (Form::Grow, (1, 193, 208), (4, 4)),
+    ];
+    for (form, (n, inputs, outputs), (h, w)) in forms {
+        let x = (draw(rng, &[n, inputs, h, w]), None);
+        let weight = (draw(rng, &[outputs, inputs, 3, 3]), None);
+        let plain = |x: &Dual, weight: &Dual| {
+            x.bilinear(weight, |x, weight| match form {
+                Form::Same => conv2d(x, weight, &Convolution { padding: [1; 4], ..Convolution::default() }),
+                Form::Grow => conv_transpose2d(x, weight, &Convolution { stride: 2, ..Convolution::default() }),
+                _ => conv2d(x, weight, &Convolution { stride: 2, ..Convolution::default() }),
+            })
+        };
+        check(
+            &format!("{form:?} of {n}x{inputs}x{h}x{w} to {outputs}"),
+            &|arguments| Features::enter(&arguments[0])?.convolve((&arguments[1], 1.0), form, None)?.leave(),
+            &|arguments| plain(&arguments[0], &arguments[1]),
+            &[x, weight],
+        );
+    }
+}
+
+#[test]
 fn filters_equal_the_reference() {
     let rng = &mut RandomState::new(2);
     for round in 0..12 {

@@ -9,8 +9,8 @@ pub mod reference;
 use crate::error::Result;
 use crate::grad::Dual;
 use crate::ops::channels::{add_plane, scale_channels};
-use crate::ops::constant_matrix::times_transposed;
 use crate::ops::kernel_energy::energy;
+use crate::ops::matrix_product::times_transposed;
 use crate::ops::{Filter, Orientation, ResampleConv, conv2d_resample, expect_shape};
 
 /// Keeps the demodulation factor finite; the value of the published networks.

@@ -15,8 +15,11 @@ use crate::ops::blocked::weight_gradient::{Outer, outer_product};
 use crate::ops::blocked::weights::BLOCK;
 use crate::ops::vector::{self, Kernel, Vector};
 
-/// Numbers of transformed patches and tiles that are summed at a time: about a third of a level 3 cache.
-const SHARED: usize = 3 << 20;
+/// Numbers of transformed patches and tiles that are summed at a time. Beyond a level 3 cache they still cost less than one
+/// more pass over the sums of large kernels, which do not fit either.
+const SHARED: usize = 9 << 20;
+/// Points of all tiles of two output blocks up to which they stay in a level 2 cache while all input blocks meet them.
+const MOST_POINTS: usize = 128 * POINTS;
 /// Tiles of one task of a transform.
 const GROUP: usize = 16;
 /// Numbers of transformed patches and tiles that a task works on: what fits into a level 2 cache.
@@ -64,6 +67,24 @@ pub(crate) struct Factor<'a> {
     pub scales: Option<&'a [f32]>,
 }
 
+/// Gives the gradient of each tap `[tap, 16 inputs, 16 outputs]` of each block to `write(output, input, taps)`: what all tiles
+/// of some images contribute, for some blocks of output and input channels. `image`'s patches begin at (0, 0), and so do
+/// `gradient`'s tiles.
+pub(crate) fn kernel_taps<S: Adjoint>(
+    (image, gradient): (Factor<'_>, Factor<'_>),
+    tiles: (usize, usize),
+    (outputs, inputs): (usize, usize),
+    write: impl Fn(usize, usize, &[f32]) + Sync,
+) {
+    let sides = Sides { image, gradient, grid: tiles, inputs, outputs };
+    if sides.each::<S>() < FEWEST && sides.count() * S::POINTS <= MOST_POINTS {
+        return sides.at_once::<S>(write);
+    }
+    let mut sums = KernelSums::<S>::new(outputs, inputs);
+    sums.add(image, gradient, tiles);
+    sums.taps(write);
+}
+
 /// Sums of the kernel's gradient, `[point, output block, input block, 16 inputs, 16 outputs]`.
 pub(crate) struct KernelSums<S> {
     outputs: usize,
@@ -82,14 +103,12 @@ impl<S: Adjoint> KernelSums<S> {
 
     /// Adds what all tiles of some images contribute: `image`'s patches begin at (0, 0), and so do `gradient`'s tiles.
     pub fn add(&mut self, image: Factor<'_>, gradient: Factor<'_>, tiles: (usize, usize)) {
-        let count = image.maps.sizes.images * tiles.0 * tiles.1;
-        let blocks = self.inputs + self.outputs;
-        let each = TASK / (S::POINTS * LANES * blocks);
         let sides = Sides { image, gradient, grid: tiles, inputs: self.inputs, outputs: self.outputs };
+        let each = sides.each::<S>();
         if each >= FEWEST {
-            self.add_by_parts(sides, count, each.min(MOST));
+            self.add_by_parts(sides, sides.count(), each.min(MOST));
         } else {
-            self.add_in_turn(sides, count);
+            self.add_in_turn(sides, sides.count());
         }
     }
 
@@ -120,28 +139,17 @@ impl<S: Adjoint> KernelSums<S> {
 
     /// Many channels: all tasks share the points of some tiles, each of which meets many others.
     fn add_in_turn(&mut self, sides: Sides<'_>, count: usize) {
-        let blocks = self.inputs + self.outputs;
-        let chunk = (SHARED / (S::POINTS * LANES * blocks)).clamp(GROUP, count.max(GROUP));
-        let block_step = chunk * LANES + LANES;
-        let point_step = blocks * block_step + LANES;
-        let mut points = Memory::take(S::POINTS * point_step);
+        let most = (SHARED / (S::POINTS * LANES * (self.inputs + self.outputs))).max(GROUP);
+        let chunk = count.div_ceil(count.div_ceil(most).max(1)).max(1);
         for first in (0..count).step_by(chunk) {
-            let in_chunk = chunk.min(count - first);
-            let segments = in_chunk.div_ceil(GROUP);
-            let to = Pointer::new(points.first());
-            (0..blocks * segments).into_par_iter().for_each(|task| {
-                let (block, skipped) = (task / segments, task % segments * GROUP);
-                // SAFETY: this task's block and tiles at each point.
-                let to = unsafe { to.at(block * block_step + skipped * LANES) };
-                let tiles = first + skipped..first + in_chunk.min(skipped + GROUP);
-                vector::run(Enter { sides, block, tiles, to: (to, point_step), scheme: self.scheme });
-            });
-            self.multiply(&points, (block_step, point_step), in_chunk);
+            let points = sides.points::<S>(first..count.min(first + chunk));
+            self.multiply(&points);
         }
     }
 
-    fn multiply(&mut self, points: &[f32], (block_step, point_step): (usize, usize), positions: usize) {
+    fn multiply(&mut self, points: &Points) {
         let (inputs, outputs, begun) = (self.inputs, self.outputs, self.begun);
+        let (block_step, positions) = (points.block_step, points.positions);
         let to = Pointer::new(self.sums.first());
         let pairs = outputs.div_ceil(2);
         // The last points of a kernel meet the most points of a patch, so they come first.
@@ -152,8 +160,7 @@ impl<S: Adjoint> KernelSums<S> {
             let to = unsafe { to.at((kernel_point * outputs + first) * inputs * BLOCK) };
             let met = (0..S::POINTS).filter(|&point| S::kernel_point(point) == kernel_point);
             for (i, point) in met.enumerate() {
-                let at = |block: usize| points[point * point_step + block * block_step..].as_ptr();
-                let (pixels, gradients) = (at(0), at(inputs + first));
+                let (pixels, gradients) = (points.at(point, 0), points.at(point, inputs + first));
                 let adds = begun || i > 0;
                 vector::run(Rows { to, pixels, gradients, block_step, positions, inputs, blocks, adds });
             }
@@ -183,6 +190,115 @@ struct Sides<'a> {
     grid: (usize, usize),
     inputs: usize,
     outputs: usize,
+}
+
+/// Transformed patches and tiles, `[point, block, tile, 16]`.
+struct Points {
+    numbers: Memory,
+    block_step: usize,
+    point_step: usize,
+    positions: usize,
+}
+
+impl Points {
+    /// The first tile's line.
+    fn at(&self, point: usize, block: usize) -> *const f32 {
+        self.numbers[point * self.point_step + block * self.block_step..].as_ptr()
+    }
+}
+
+impl Sides<'_> {
+    /// Number of tiles.
+    fn count(&self) -> usize {
+        self.image.maps.sizes.images * self.grid.0 * self.grid.1
+    }
+
+    /// Tiles whose points fit into a level 2 cache.
+    fn each<S: Adjoint>(&self) -> usize {
+        TASK / (S::POINTS * LANES * (self.inputs + self.outputs))
+    }
+
+    /// Transforms some tiles of all blocks.
+    fn points<S: Adjoint>(&self, tiles: Range<usize>) -> Points {
+        let (blocks, positions) = (self.inputs + self.outputs, tiles.len());
+        let block_step = positions * LANES + LANES;
+        let point_step = blocks * block_step + LANES;
+        let mut numbers = Memory::take(S::POINTS * point_step);
+        let to = Pointer::new(numbers.first());
+        let segments = positions.div_ceil(GROUP);
+        (0..blocks * segments).into_par_iter().for_each(|task| {
+            let (block, skipped) = (task / segments, task % segments * GROUP);
+            // SAFETY: this task's block and tiles at each point.
+            let to = unsafe { to.at(block * block_step + skipped * LANES) };
+            let tiles = tiles.start + skipped..tiles.end.min(tiles.start + skipped + GROUP);
+            vector::run(Enter { sides: *self, block, tiles, to: (to, point_step), scheme: PhantomData::<S> });
+        });
+        Points { numbers, block_step, point_step, positions }
+    }
+
+    /// Few tiles of many channels: the sums of a block are transformed to taps as soon as they are complete.
+    fn at_once<S: Adjoint>(&self, write: impl Fn(usize, usize, &[f32]) + Sync) {
+        let points = self.points::<S>(0..self.count());
+        let room = || Memory::take(POINTS * PAIR);
+        (0..self.outputs.div_ceil(2) * self.inputs).into_par_iter().for_each_init(room, |sums, task| {
+            let (first, input) = (task / self.inputs * 2, task % self.inputs);
+            let blocks = 2.min(self.outputs - first);
+            let gradients = self.inputs + first;
+            vector::run(Block {
+                points: &points,
+                input,
+                gradients,
+                blocks,
+                to: sums.first(),
+                scheme: PhantomData::<S>,
+            });
+            for i in 0..blocks {
+                let mut taps = [0.0; 9 * BLOCK];
+                let points = &sums[i * BLOCK..];
+                vector::run(Leave { points, point_step: PAIR, taps: &mut taps, scheme: PhantomData::<S> });
+                write(first + i, input, &taps);
+            }
+        });
+    }
+}
+
+/// Numbers of one point of two output blocks.
+const PAIR: usize = 2 * BLOCK;
+
+/// All points of an input block and one or two output blocks.
+struct Block<'a, S> {
+    points: &'a Points,
+    input: usize,
+    /// The first output block, as the points count it.
+    gradients: usize,
+    blocks: usize,
+    /// `[point, output block, 16 inputs, 16 outputs]`
+    to: *mut f32,
+    scheme: PhantomData<S>,
+}
+
+impl<S: Adjoint> Kernel for Block<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let mut begun = [false; POINTS];
+        for point in 0..S::POINTS {
+            let kernel_point = S::kernel_point(point);
+            Rows {
+                to: self.to.wrapping_add(kernel_point * PAIR),
+                pixels: self.points.at(point, self.input),
+                gradients: self.points.at(point, self.gradients),
+                block_step: self.points.block_step,
+                positions: self.points.positions,
+                inputs: 1,
+                blocks: self.blocks,
+                adds: begun[kernel_point],
+            }
+            .run::<V>();
+            begun[kernel_point] = true;
+        }
+    }
 }
 
 /// Some tiles on their way to points: of a block of the image, or of one of the gradient, which are counted after those.

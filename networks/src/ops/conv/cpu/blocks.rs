@@ -11,7 +11,7 @@ use crate::ops::blocked::memory::{Pointer, written};
 use crate::ops::blocked::weight_gradient::TapSums;
 use crate::ops::blocked::weights::Weights;
 use crate::ops::blocked::winograd::doubling::{Doubled, Doubling};
-use crate::ops::blocked::winograd::gradient::{Adjoint, Factor, KernelSums};
+use crate::ops::blocked::winograd::gradient::{Adjoint, Factor, kernel_taps};
 use crate::ops::blocked::winograd::shrinking::Shrinking;
 use crate::ops::blocked::winograd::{Filtering, Same, TILE, Winograd};
 use crate::ops::conv::geometry::Geometry;
@@ -154,8 +154,8 @@ pub(in crate::ops) fn weight_gradient(
             unsafe { scatter(geometry, (output, input), (taps, gain), to) };
         };
         match form(geometry) {
-            Form::Same => tile_sums::<Same>(geometry, (image, (-1, -1)), output).taps(write),
-            Form::Half => tile_sums::<Shrinking>(geometry, (image, (0, 0)), output).taps(write),
+            Form::Same => by_tile_sums::<Same>(geometry, (image, (-1, -1)), output, write),
+            Form::Half => by_tile_sums::<Shrinking>(geometry, (image, (0, 0)), output, write),
             Form::Point => point_sums(geometry, image, output).taps(write),
         }
     };
@@ -167,17 +167,15 @@ fn block_counts(geometry: &Geometry) -> (usize, usize) {
     (blocks_of(geometry.output_channels), blocks_of(geometry.image_channels))
 }
 
-fn tile_sums<S: Adjoint>(
+fn by_tile_sums<S: Adjoint>(
     geometry: &Geometry,
     (image, corner): (Blocks<'_>, (isize, isize)),
     output: Blocks<'_>,
-) -> KernelSums<S> {
-    let (outputs, inputs) = block_counts(geometry);
-    let mut sums = KernelSums::new(outputs, inputs);
+    write: impl Fn(usize, usize, &[f32]) + Sync,
+) {
     let of_image = Factor { maps: image.maps.seen_from(corner), scales: image.scales };
     let of_output = Factor { maps: output.maps.view(), scales: output.scales };
-    sums.add(of_image, of_output, tiles(geometry.output, S::SIDES));
-    sums
+    kernel_taps::<S>((of_image, of_output), tiles(geometry.output, S::SIDES), block_counts(geometry), write);
 }
 
 fn point_sums(geometry: &Geometry, image: Blocks<'_>, output: Blocks<'_>) -> TapSums {
