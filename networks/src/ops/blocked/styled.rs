@@ -29,7 +29,7 @@ const TAPS: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 /// Fewest tiles that pay for transforming the kernels.
 const MIN_TILES: usize = 4;
 /// The same where the size doubles.
-const MIN_DOUBLING_TILES: usize = 12;
+const MIN_DOUBLING_TILES: usize = 4;
 
 /// The parameters of a layer, for some images.
 pub(crate) struct Layer<'a> {
