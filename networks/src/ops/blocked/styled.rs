@@ -32,7 +32,7 @@ const LARGE_TILES_BLOCKS: usize = 64;
 /// Fewest tiles that pay for transforming the kernels.
 const MIN_TILES: usize = 4;
 /// The same where the size doubles.
-const MIN_DOUBLING_TILES: usize = 12;
+const MIN_DOUBLING_TILES: usize = 4;
 
 /// The parameters of a layer, for some images.
 pub(crate) struct Layer<'a> {

@@ -104,10 +104,10 @@ pub(crate) trait Vector: Copy {
     #[inline(always)]
     unsafe fn columns(from: (*const f32, usize)) -> [Self; 4] {
         let mut columns = [[0.0; 16]; 4];
-        for row in 0..Self::LANES {
-            for column in 0..4 {
+        for (column, numbers) in columns.iter_mut().enumerate() {
+            for (row, number) in numbers.iter_mut().take(Self::LANES).enumerate() {
                 // SAFETY: within the rows that the caller vouches for.
-                columns[column][row] = unsafe { *from.0.add(row * from.1 + column) };
+                *number = unsafe { *from.0.add(row * from.1 + column) };
             }
         }
         // SAFETY: a vector has at most 16 numbers.
