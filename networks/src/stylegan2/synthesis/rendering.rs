@@ -30,17 +30,20 @@ impl Synthesis {
         // All styles at once: each is a small product that waits for memory.
         let styles: Vec<Styles> = self.blocks.par_iter().map(|block| block.styles_of(ws)).collect::<Result<_>>()?;
         let (mut features, mut image) = (None, None);
-        for (block, styles) in self.blocks.iter().zip(&styles) {
+        for (index, (block, styles)) in self.blocks.iter().zip(&styles).enumerate() {
             let convolutions = convolutions(block.resolution);
             let noises = (noise.of(*convolutions.start())?, noise.of(*convolutions.end())?);
             let Some(x) = block.enter((features, n), (&styles.growing, noises.0))? else { return Ok(None) };
             let (Some(to_rgb), Some(of_rgb)) = (&block.to_rgb, &styles.to_rgb) else { return Ok(None) };
             let size = styled::inner(x.sizes);
-            let is_last = block.resolution == self.blocks.last().map_or(block.resolution, |block| block.resolution);
+            let is_last = index + 1 == self.blocks.len();
             let convolve = |layer: &Layer<'_>| {
                 to_rgb.with_colours(of_rgb, |colours| match is_last {
-                    true => (Maps::empty(), layer.paint(&x, colours)),
-                    false => layer.convolve(&x, colours),
+                    true => (None, layer.paint(&x, colours)),
+                    false => {
+                        let (x, image) = layer.convolve(&x, colours);
+                        (Some(x), image)
+                    }
                 })
             };
             let Some(convolved) = block.conv1.with_layer((n, size), (&styles.same, noises.1), convolve)? else {
@@ -52,7 +55,7 @@ impl Synthesis {
                 Some(below) => timed("image", 0, || ops::upsample2d(&below, &block.filter, 2)?.add(&rgb))?,
                 None => rgb,
             });
-            features = Some(x);
+            features = x;
         }
         Ok(image)
     }

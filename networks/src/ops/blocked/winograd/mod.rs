@@ -3,7 +3,7 @@
 //!
 //! Patches of pixels and kernels are transformed to 36 points, at each of which the channels are summed; the sums are
 //! transformed back. Large images go tile by tile, so that everything but the kernels stays in the level 2 cache; large
-//! kernels go block by block, so that they are read once.
+//! kernels go block by block, so that they are read once. Rendering takes tiles of 6x6 where images are large and kernels few.
 
 mod bands;
 mod by_block;

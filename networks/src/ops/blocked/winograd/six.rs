@@ -230,3 +230,84 @@ impl Filtering for SameBySix {
         unsafe { kernels_to_points::<TapsToPoints, V, SIDE>(rows, points, squares) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::marker::PhantomData;
+
+    use super::super::{IN_ORDER, Same, Winograd};
+    use super::*;
+    use crate::ops::blocked::maps::{Maps, Planes, Sizes, from_planes, to_planes};
+    use crate::ops::blocked::memory::{Pointer, written};
+    use crate::ops::blocked::styled::{BORDER, bordered, inner};
+    use crate::ops::blocked::weights::Weights;
+    use crate::random::RandomState;
+
+    const INPUTS: usize = 128;
+    const OUTPUTS: usize = 20;
+    /// No multiple of six.
+    const SIZE: (usize, usize) = (28, 32);
+
+    /// `[O, H, W]`
+    fn by_tiles<S: Filtering>(x: &Maps, weights: Weights<'_>) -> Vec<f32> {
+        let (rows, columns) = inner(x.sizes);
+        let winograd = Winograd::<S> {
+            scheme: PhantomData,
+            source: x.view(),
+            scales: None,
+            weights,
+            taps: IN_ORDER,
+            tiles: (rows.div_ceil(S::SIDES.0), columns.div_ceil(S::SIDES.1)),
+            corner: (0, 0),
+            finish: None,
+            demodulation: None,
+        };
+        let mut y = Maps::new(Sizes::of(1, OUTPUTS, (rows, columns)));
+        winograd.compute(&mut y);
+        let planes = Planes { channels: OUTPUTS, rows, columns, first_image: 0 };
+        // SAFETY: all planes are written.
+        unsafe { written(OUTPUTS * rows * columns, |to: Pointer| to_planes(&y, planes, to)) }
+    }
+
+    /// The same in double precision, tap by tap.
+    fn exactly(x: &[f32], weights: &[f32]) -> Vec<f64> {
+        let (rows, columns) = (SIZE.0 as isize, SIZE.1 as isize);
+        let pixel = |input: usize, y: isize, x_: isize| {
+            let is_inside = (0..rows).contains(&y) && (0..columns).contains(&x_);
+            if is_inside { f64::from(x[(input as isize * rows * columns + y * columns + x_) as usize]) } else { 0.0 }
+        };
+        let mut sums = Vec::new();
+        for output in 0..OUTPUTS {
+            for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
+                let mut sum = 0.0;
+                for input in 0..INPUTS {
+                    for tap in 0..9 {
+                        let weight = f64::from(weights[(output * INPUTS + input) * 9 + tap]);
+                        sum += weight * pixel(input, y + tap as isize / 3 - 1, x + tap as isize % 3 - 1);
+                    }
+                }
+                sums.push(sum);
+            }
+        }
+        sums
+    }
+
+    #[test]
+    fn rounding_at_128_channels_is_what_the_documents_say() {
+        let rng = &mut RandomState::new(3);
+        let mut draw = |len: usize| -> Vec<f32> { (0..len).map(|_| rng.gauss() as f32).collect() };
+        let (pixels, numbers) = (draw(INPUTS * SIZE.0 * SIZE.1), draw(OUTPUTS * INPUTS * 9));
+        let mut x = Maps::new(bordered(1, INPUTS, SIZE));
+        let planes = Planes { channels: INPUTS, rows: SIZE.0, columns: SIZE.1, first_image: 0 };
+        from_planes(&pixels, planes, (-(BORDER as isize), -(BORDER as isize)), &mut x);
+        let (inputs, outputs) = (INPUTS, OUTPUTS);
+        let weights = Weights { numbers: &numbers, outputs, inputs, output_step: inputs * 9, input_step: 9, gain: 1.0 };
+        let exact = exactly(&pixels, &numbers);
+        let norm = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|number| number * number).sum::<f64>().sqrt();
+        let whole = norm(&mut exact.iter().copied());
+        let off = |found: Vec<f32>| norm(&mut found.iter().zip(&exact).map(|(a, b)| f64::from(*a) - b)) / whole;
+        let (six, four) = (off(by_tiles::<SameBySix>(&x, weights)), off(by_tiles::<Same>(&x, weights)));
+        println!("off by {six:e} by tiles of 6x6, {four:e} by tiles of 4x4");
+        assert!(six < 6e-6 && four < 3e-6, "{six:e}, {four:e}");
+    }
+}
