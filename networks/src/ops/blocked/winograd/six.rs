@@ -132,8 +132,8 @@ impl Scheme for SameBySix {
             unsafe {
                 for y in 0..SIDE {
                     let line = PatchToPoints::turn(line_of(pixels.add(y * row_step + lane), LANES));
-                    for x in 0..SIDE {
-                        between.add(x * SIDE + y).write(line[x]);
+                    for (x, number) in line.into_iter().enumerate() {
+                        between.add(x * SIDE + y).write(number);
                     }
                 }
                 let scale = match scale {
@@ -142,8 +142,8 @@ impl Scheme for SameBySix {
                 };
                 for x in 0..SIDE {
                     let line = PatchToPoints::turn(between.add(x * SIDE).cast::<[V; SIDE]>().read());
-                    for y in 0..SIDE {
-                        line[y].mul(scale).store(points.add((y * SIDE + x) * point_step + lane));
+                    for (y, point) in line.into_iter().enumerate() {
+                        point.mul(scale).store(points.add((y * SIDE + x) * point_step + lane));
                     }
                 }
             }
@@ -169,17 +169,17 @@ impl Scheme for SameBySix {
         unsafe {
             for x in 0..SIDE {
                 let line = PointsToTile::turn(line_of(points.add(x * point_step), SIDE * point_step));
-                for y in 0..TILE {
-                    between.add(y * SIDE + x).write(line[y]);
+                for (y, number) in line.into_iter().enumerate() {
+                    between.add(y * SIDE + x).write(number);
                 }
             }
             for y in 0..TILE {
                 let line = PointsToTile::turn(between.add(y * SIDE).cast::<[V; SIDE]>().read());
-                for x in 0..TILE {
+                for (x, sum) in line.into_iter().enumerate() {
                     let number = match finish {
-                        None => line[x],
+                        None => sum,
                         Some((finish, channels)) => {
-                            channels.finish(line[x], finish.noise_at(place.0, (place.1 + y, place.2 + x)))
+                            channels.finish(sum, finish.noise_at(place.0, (place.1 + y, place.2 + x)))
                         }
                     };
                     number.store(to.add(y * row_step + x * LANES));
@@ -307,7 +307,7 @@ mod tests {
         let whole = norm(&mut exact.iter().copied());
         let off = |found: Vec<f32>| norm(&mut found.iter().zip(&exact).map(|(a, b)| f64::from(*a) - b)) / whole;
         let (six, four) = (off(by_tiles::<SameBySix>(&x, weights)), off(by_tiles::<Same>(&x, weights)));
-        println!("off by {six:e} by tiles of 6x6, {four:e} by tiles of 4x4");
-        assert!(six < 6e-6 && four < 3e-6, "{six:e}, {four:e}");
+        // Measured 3.2e-6 and 1.8e-6.
+        assert!(six < 5e-6 && four < 3e-6, "{six:e}, {four:e}");
     }
 }
