@@ -136,8 +136,9 @@ fn layers_of_every_schedule_give_what_the_reference_gives() {
     }
 }
 
-/// The price of fewer multiplications is rounding: relative to the norm, measured 1.8e-6 by Winograd's way and 1.2e-6 tap
-/// by tap.
+/// The price of fewer multiplications is rounding. Relative to the norm, measured 1.8e-6 by Winograd's way where sums over
+/// channels are added in parts, block by block; 4.5e-6 where they are one chain, tile by tile, as few threads take it; and
+/// 1.2e-6 tap by tap.
 #[test]
 fn rounding_at_512_channels_is_what_the_documents_say() {
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -147,13 +148,15 @@ fn rounding_at_512_channels_is_what_the_documents_say() {
     let [x, weight] = [x, weight].map(|tensor| tensor.to_dtype(DType::F32).unwrap());
     let exact =
         reference::conv2d(&x.to_dtype(DType::F64).unwrap(), &weight.to_dtype(DType::F64).unwrap(), &spec).unwrap();
-    let found = |method: Method| {
+    let found = |method: Method, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         method.choose();
-        let y = conv2d(&Dual::from(&x), &Dual::from(&weight), &spec).unwrap().into_value();
+        let y = pool.install(|| conv2d(&Dual::from(&x), &Dual::from(&weight), &spec).unwrap().into_value());
         Method::default().choose();
         error(&y, &exact)
     };
-    let (winograd, direct) = (found(Method::Winograd), found(Method::Direct));
-    println!("off by {winograd:e} by Winograd's way, {direct:e} tap by tap");
-    assert!(winograd < 4e-6 && direct < 2e-6, "{winograd:e}, {direct:e}");
+    let (by_block, by_tile) = (found(Method::Winograd, 4), found(Method::Winograd, 1));
+    let direct = found(Method::Direct, 4);
+    println!("off by {by_block:e} block by block, {by_tile:e} tile by tile, {direct:e} tap by tap");
+    assert!(by_block < 3e-6 && by_tile < 6e-6 && direct < 2e-6, "{by_block:e}, {by_tile:e}, {direct:e}");
 }
