@@ -10,14 +10,12 @@ use crate::ops::blocked::maps::{Maps, Sizes};
 use crate::ops::blocked::styled::{BORDER, bordered, framed, inner};
 use crate::ops::blocked::weights::Weights;
 use crate::ops::blocked::winograd::masked::WherePositive;
-use crate::ops::blocked::winograd::{Filtering, Same, TILE, Winograd};
+use crate::ops::blocked::winograd::{Filtering, IN_ORDER, Same, TILE, Winograd};
 use crate::ops::blocked::{LANES, blocks_of};
 use crate::ops::real::elements;
 
 /// Fewest tiles that pay for transforming the kernels.
 const MIN_TILES: usize = 12;
-/// The taps of a kernel in reading order.
-const FORWARDS: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 /// The taps as the gradient meets them.
 const BACKWARDS: [usize; 9] = [8, 7, 6, 5, 4, 3, 2, 1, 0];
 
@@ -79,7 +77,7 @@ impl ReluConv {
         };
         with_numbers(&self.weight, |numbers| {
             let weights = Weights { numbers, outputs, inputs, output_step: inputs * 9, input_step: 9, gain: 1.0 };
-            Winograd { finish: Some(finish), ..plain::<Same>(x, (weights, FORWARDS), corner) }.compute(&mut y);
+            Winograd { finish: Some(finish), ..plain::<Same>(x, (weights, IN_ORDER), corner) }.compute(&mut y);
         })?;
         Ok(y)
     }

@@ -28,7 +28,7 @@ pub(crate) struct Noise<'a> {
 }
 
 impl Noise<'_> {
-    /// The noise of a pixel; 0 below the last row.
+    /// The noise of a pixel. Tiles may hang over an image: what they have there is left out, whatever its noise.
     #[inline(always)]
     pub(super) fn at(&self, image: usize, (row, column): (usize, usize)) -> f32 {
         self.numbers.get(image * self.image_step + row * self.columns + column).copied().unwrap_or(0.0)

@@ -16,7 +16,7 @@ use super::memory::{Pointer, written};
 use super::streamed::{Streamed, rows};
 use super::weights::Weights;
 use super::winograd::doubling::Doubled;
-use super::winograd::{Filtering, Same, SameBySix, TILE, Then, Winograd};
+use super::winograd::{Filtering, IN_ORDER, Same, SameBySix, TILE, Then, Winograd};
 use super::{LANES, blocks_of};
 use crate::ops::conv::Method;
 use crate::ops::vector::{self, Kernel, Vector};
@@ -24,8 +24,6 @@ use crate::timing::timed;
 
 /// Width of the border of zeros.
 pub(crate) const BORDER: usize = 1;
-/// The taps of a kernel, row by row.
-const TAPS: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 /// Smallest side of an image, and most blocks of a kernel, of which tiles of 6x6 pay.
 const LARGE_TILES_PX: usize = 96;
 const LARGE_TILES_BLOCKS: usize = 64;
@@ -142,7 +140,7 @@ impl Layer<'_> {
             source: x.view(),
             scales: Some(self.styles),
             weights: self.weights(),
-            taps: TAPS,
+            taps: IN_ORDER,
             tiles: (size.0.div_ceil(S::SIDES.0), size.1.div_ceil(S::SIDES.1)),
             corner: (BORDER, BORDER),
             finish: Some(self.finish),
@@ -152,11 +150,11 @@ impl Layer<'_> {
     }
 
     fn convolve_directly(&self, x: &Maps, demodulation: Option<Demodulation<'_>>, y: &mut Maps) {
-        let sees: Vec<(usize, usize)> = TAPS.iter().map(|tap| (tap / 3, tap % 3)).collect();
+        let sees: Vec<(usize, usize)> = IN_ORDER.iter().map(|tap| (tap / 3, tap % 3)).collect();
         let scaled = self.scaled(x);
         let runs = rows(&scaled, (0, &sees), inner(y.sizes), (y.sizes, (BORDER, BORDER), 1));
         let to = (y.sizes, Pointer::new(y.memory.first()));
-        Streamed { weights: self.weights(), taps: &TAPS, runs: &runs, demodulation }.write(to);
+        Streamed { weights: self.weights(), taps: &IN_ORDER, runs: &runs, demodulation }.write(to);
     }
 
     /// Doubles the size: a transposed convolution in steps of 2, then the filter, four taps along each axis, the last

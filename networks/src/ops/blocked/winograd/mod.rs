@@ -34,7 +34,7 @@ pub(crate) use transforms::TILE;
 
 /// Numbers of transformed kernels up to which they stay in a level 3 cache.
 const KERNELS: usize = 3 << 20;
-/// Tiles are taken in multiples of this, which the widest matrix kernel sums at a time.
+/// Tiles that the widest matrix kernel sums at a time; a task takes no fewer.
 const GROUP: usize = 14;
 
 /// The taps of a kernel, row by row, as they are stored.
