@@ -24,16 +24,18 @@ thread_local! {
 /// Adds the gradients of the scalar `loss` by variables to their sums; `None` stands for zeros.
 ///
 /// # Errors
-/// When candle cannot differentiate.
+/// When candle cannot differentiate; the sums then have none or a part of this loss in them.
 pub(crate) fn add_gradients(loss: &Tensor, sums: &mut [(&Var, &mut Option<Tensor>)]) -> Result<()> {
     let so_far = sums.iter_mut().map(|(var, sum)| (var.as_tensor().id(), sum.take())).collect();
     // A thread that waits for others may meanwhile do work that gathers, too.
     let of_others = GATHERED.replace(Some(so_far));
     let gradients = loss.backward();
     let mut gathered = GATHERED.replace(of_others).unwrap_or_default();
+    for (var, sum) in sums.iter_mut() {
+        **sum = gathered.remove(&var.as_tensor().id()).flatten();
+    }
     let mut gradients = gradients?;
     for (var, sum) in sums {
-        **sum = gathered.remove(&var.as_tensor().id()).flatten();
         if let Some(gradient) = gradients.remove(var.as_tensor()) {
             **sum = Some(added(sum.take(), gradient.detach().contiguous()?)?);
         }
