@@ -165,7 +165,7 @@ impl Kernel for Dots<'_> {
             let some: [&[f32]; AT_ONCE] =
                 std::array::from_fn(|i| &self.rows[(first + i.min(count - 1)) * self.inputs..][..self.inputs]);
             for (vector, x) in self.x.chunks_exact(self.inputs).enumerate() {
-                let products = dot::<V>(x, some);
+                let products = if vector == 0 { dot::<V, true>(x, some) } else { dot::<V, false>(x, some) };
                 for (row, &product) in products[..count].iter().enumerate() {
                     // SAFETY: the place of one of these rows.
                     unsafe { *self.to.0.add(vector * self.to.1 + first + row) = product };
@@ -253,12 +253,15 @@ impl Kernel for Outer<'_> {
     }
 }
 
-/// Sums of products with some rows.
+/// Sums of products with some rows; asks for as many rows behind them.
 #[inline(always)]
-fn dot<V: Vector>(x: &[f32], rows: [&[f32]; AT_ONCE]) -> [f32; AT_ONCE] {
+fn dot<V: Vector, const ASKS: bool>(x: &[f32], rows: [&[f32]; AT_ONCE]) -> [f32; AT_ONCE] {
     let (mut sums, whole) = ([V::splat(0.0); AT_ONCE], x.len() / V::LANES * V::LANES);
     for number in (0..whole).step_by(V::LANES) {
         for (sum, row) in sums.iter_mut().zip(rows) {
+            if ASKS {
+                V::prefetch_far(row.as_ptr().wrapping_add(AT_ONCE * x.len() + number));
+            }
             // SAFETY: a vector of either slice; they are equally long.
             unsafe {
                 let x = V::load(x.as_ptr().add(number));
