@@ -15,6 +15,8 @@ use crate::ops::vector::{self, Kernel, Vector};
 pub(super) const TAPS: usize = 4;
 /// Rows that one task filters.
 const STRIP: usize = 32;
+/// Pixels of the result that are asked for before they are written.
+const AHEAD: usize = 16;
 
 /// What becomes of sharp maps, which are one pixel larger than the result along each axis and have a border like its own.
 #[derive(Clone, Copy)]
@@ -49,14 +51,20 @@ impl Blur<'_> {
     /// Three pixels more than a row of the result can be read, and as many as it has written.
     #[inline(always)]
     pub unsafe fn filter_row<V: Vector>(&self, pixels: *const f32, to: *mut f32) {
-        for number in (0..self.row()).step_by(V::LANES) {
+        let taps = splats::<V>(self.taps[1]);
+        for lane in (0..LANES).step_by(V::LANES) {
             // SAFETY: the caller's promise.
             unsafe {
-                let mut sum = V::splat(0.0);
-                for (x, tap) in self.taps[1].into_iter().enumerate() {
-                    sum = V::load(pixels.add(x * LANES + number)).mul_add(V::splat(tap), sum);
+                // The pixels that the next one of the result sees again.
+                let first = pixels.add(lane);
+                let mut seen = [V::load(first), V::load(first.add(LANES)), V::load(first.add(2 * LANES))];
+                for number in (lane..self.row()).step_by(LANES) {
+                    let next = V::load(pixels.add((TAPS - 1) * LANES + number));
+                    let [a, b, c] = seen;
+                    let sum = c.mul_add(taps[2], b.mul_add(taps[1], a.mul(taps[0])));
+                    next.mul_add(taps[3], sum).store(to.add(number));
+                    seen = [b, c, next];
                 }
-                sum.store(to.add(number));
             }
         }
     }
@@ -67,23 +75,34 @@ impl Blur<'_> {
     /// The rows are as long as the result's, which is the caller's alone.
     #[inline(always)]
     pub unsafe fn finish_row<V: Vector>(&self, (image, block): (usize, usize), y: usize, rows: [*const f32; TAPS]) {
-        let (sizes, to) = self.to;
+        let ((sizes, to), taps) = (self.to, splats::<V>(self.taps[0]));
+        let columns = inner(sizes).1;
+        let noise = self.finish.noise_row(image, y, columns);
+        // SAFETY: this row of the result.
+        let to = unsafe { to.at(sizes.offset(image, block, (y + BORDER, BORDER))) };
         for lane in (0..LANES).step_by(V::LANES) {
             let channels = self.finish.channels::<V>((image, block, sizes.blocks), lane);
-            for x in 0..inner(sizes).1 {
-                let noise = self.finish.noise_at(image, (y, x));
+            for x in 0..columns {
+                let number = x * LANES + lane;
+                V::prefetch(to.wrapping_add(AHEAD * LANES + number));
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let mut sum = V::splat(0.0);
-                    for (row, tap) in rows.into_iter().zip(self.taps[0]) {
-                        sum = V::load(row.add(x * LANES + lane)).mul_add(V::splat(tap), sum);
+                    let mut sum = V::load(rows[0].add(number)).mul(taps[0]);
+                    for i in 1..TAPS {
+                        sum = V::load(rows[i].add(number)).mul_add(taps[i], sum);
                     }
-                    let place = sizes.offset(image, block, (y + BORDER, x + BORDER)) + lane;
-                    channels.finish(sum, noise).store(to.at(place));
+                    let noise = if let Some(noise) = noise { noise[x] } else { 0.0 };
+                    channels.finish(sum, noise).store(to.add(number));
                 }
             }
         }
     }
+}
+
+/// Each tap in every place of a vector.
+#[inline(always)]
+fn splats<V: Vector>(taps: [f32; TAPS]) -> [V; TAPS] {
+    [V::splat(taps[0]), V::splat(taps[1]), V::splat(taps[2]), V::splat(taps[3])]
 }
 
 /// Some rows of one block, (image, block).

@@ -76,6 +76,12 @@ impl Finish<'_> {
         }
     }
 
+    /// The noise of a row of so many pixels; none without noise.
+    #[inline(always)]
+    pub(super) fn noise_row(&self, image: usize, row: usize, columns: usize) -> Option<&[f32]> {
+        self.noise.map(|noise| &noise.numbers[image * noise.image_step + row * noise.columns..][..columns])
+    }
+
     /// A tile of 4x4 pixels, the first of which is `place`: image, row and column.
     #[inline(always)]
     pub(super) fn tile<V: Vector>(
