@@ -11,6 +11,9 @@ use crate::ops::vector::Vector;
 /// Keeps the factor finite; the value of the published networks.
 const EPSILON: f32 = crate::ops::modulated_conv::EPSILON as f32;
 
+/// Rows of weights whose energies are summed at a time.
+const AT_ONCE: usize = 4;
+
 /// The factors that a convolution finds out.
 #[derive(Clone, Copy)]
 pub(crate) struct Demodulation<'a> {
@@ -29,6 +32,11 @@ impl<'a> Demodulation<'a> {
     /// Numbers of an image's factors.
     fn row(&self) -> usize {
         blocks_of(self.outputs) * LANES
+    }
+
+    /// Squares of the styles as often as each channel has taps, `[N, taps of I]`.
+    pub fn squares_of_taps(&self, taps: usize) -> Vec<f32> {
+        self.squares.iter().flat_map(|&square| std::iter::repeat_n(square, taps)).collect()
     }
 
     /// The factors.
@@ -98,6 +106,21 @@ impl<'a> Energies<'a> {
         }
     }
 
+    /// Adds those of rows of `row` weights, one row for each output of the first of the blocks; `squares` are
+    /// [those of the taps](Demodulation::squares_of_taps).
+    #[inline(always)]
+    pub fn add_rows<V: Vector>(&mut self, (rows, row): (&[f32], usize), squares: &[f32]) {
+        let (blocks, images) = (self.blocks.len(), self.demodulation.map_or(0, |demodulation| demodulation.images));
+        for (image, squares) in squares.chunks_exact(squares.len() / images.max(1)).enumerate() {
+            let sums = &mut self.sums[image * blocks * LANES..];
+            for (to, rows) in sums.chunks_mut(AT_ONCE).zip(rows.chunks(AT_ONCE * row)) {
+                for (to, energy) in to.iter_mut().zip(energies::<V>((rows, row), squares)) {
+                    *to += energy;
+                }
+            }
+        }
+    }
+
     /// Writes the factors of these blocks and leaves the others alone; `to` is as long as all factors of all images.
     pub fn copy_factors(&self, to: &mut [f32]) {
         self.each_row(|place, energies| {
@@ -131,4 +154,29 @@ impl<'a> Energies<'a> {
     pub fn all_factors(&self) -> usize {
         self.demodulation.map_or(0, |demodulation| demodulation.images * demodulation.row())
     }
+}
+
+/// Sums of squares times `squares` of some rows, of `row` numbers each; 0 where there is no row.
+#[inline(always)]
+fn energies<V: Vector>((rows, row): (&[f32], usize), squares: &[f32]) -> [f32; AT_ONCE] {
+    let (mut sums, whole) = ([V::splat(0.0); AT_ONCE], row / V::LANES * V::LANES);
+    for number in (0..whole).step_by(V::LANES) {
+        // SAFETY: a vector of the squares, which are no fewer than a row's numbers.
+        let square = unsafe { V::load(squares[number..][..V::LANES].as_ptr()) };
+        for (sum, row) in sums.iter_mut().zip(rows.chunks_exact(row)) {
+            // SAFETY: a vector of the row.
+            let weight = unsafe { V::load(row[number..][..V::LANES].as_ptr()) };
+            *sum = weight.mul(square).mul_add(weight, *sum);
+        }
+    }
+    let mut energies = [0.0; AT_ONCE];
+    for ((energy, sum), row) in energies.iter_mut().zip(sums).zip(rows.chunks_exact(row)) {
+        let mut lanes = [0.0; LANES];
+        // SAFETY: there is room for any vector.
+        unsafe { sum.store(lanes.as_mut_ptr()) };
+        let rest: f32 =
+            row[whole..].iter().zip(&squares[whole..]).map(|(weight, square)| weight * weight * square).sum();
+        *energy = lanes.iter().sum::<f32>() + rest;
+    }
+    energies
 }

@@ -3,6 +3,7 @@
 //! A block's channels lie next to each other, `[image, block, row, column, 16]`, so that one vector holds the same pixel of 16
 //! channels: transforms and filters work on whole vectors at every image size, and a pixel is a cache line.
 
+mod as_stored;
 mod blur;
 pub(crate) mod channelwise;
 pub(crate) mod colours;
@@ -15,7 +16,6 @@ pub(crate) mod maps;
 pub(crate) mod memory;
 pub(crate) mod palette;
 mod product;
-mod streamed;
 pub(crate) mod styled;
 pub(crate) mod weight_gradient;
 pub(crate) mod weights;

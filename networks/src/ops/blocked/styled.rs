@@ -7,13 +7,13 @@ use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
+use super::as_stored::{AsStored, Way};
 use super::blur::Blur;
 use super::colours::Colours;
 use super::demodulation::Demodulation;
 use super::finish::Finish;
 use super::maps::{Maps, Pixels, Region, Sizes};
 use super::memory::{Pointer, written};
-use super::streamed::{Streamed, rows};
 use super::weights::Weights;
 use super::winograd::doubling::Doubled;
 use super::winograd::{Filtering, IN_ORDER, Same, SameBySix, TILE, Then, Winograd};
@@ -30,7 +30,7 @@ const LARGE_TILES_BLOCKS: usize = 64;
 /// Fewest tiles that pay for transforming the kernels.
 const MIN_TILES: usize = 4;
 /// The same where the size doubles.
-const MIN_DOUBLING_TILES: usize = 4;
+const MIN_DOUBLING_TILES: usize = 5;
 
 /// The parameters of a layer, for some images.
 pub(crate) struct Layer<'a> {
@@ -86,9 +86,8 @@ impl Layer<'_> {
             return (y, image);
         }
         let (squares, mut factors) = (self.squares(), self.no_factors(images));
-        let demodulation = Some(self.demodulation(&squares, &mut factors));
-        let operations = self.operations(x.sizes);
-        timed("styled convolution", operations, || self.convolve_directly(x, demodulation, &mut y));
+        let convolution = self.as_stored(x, self.demodulation(&squares, &mut factors), Way::Same);
+        timed("styled convolution", self.operations(x.sizes), || convolution.write((y.sizes, to)));
         let finish = Finish { factors: Some(&factors), ..self.finish };
         timed("finish", 0, || finish_in_place(&finish, &mut y));
         let image = timed("colours", 0, || colours.of(&y));
@@ -149,12 +148,10 @@ impl Layer<'_> {
         winograd.compute_and(to, then);
     }
 
-    fn convolve_directly(&self, x: &Maps, demodulation: Option<Demodulation<'_>>, y: &mut Maps) {
-        let sees: Vec<(usize, usize)> = IN_ORDER.iter().map(|tap| (tap / 3, tap % 3)).collect();
-        let scaled = self.scaled(x);
-        let runs = rows(&scaled, (0, &sees), inner(y.sizes), (y.sizes, (BORDER, BORDER), 1));
-        let to = (y.sizes, Pointer::new(y.memory.first()));
-        Streamed { weights: self.weights(), taps: &IN_ORDER, runs: &runs, demodulation }.write(to);
+    /// Convolves with the weights as they are.
+    fn as_stored<'a>(&'a self, x: &'a Maps, demodulation: Demodulation<'a>, way: Way) -> AsStored<'a> {
+        let (outputs, inputs) = (self.outputs, self.inputs);
+        AsStored { source: x, scales: self.styles, weights: self.weight, outputs, inputs, way, demodulation }
     }
 
     /// Doubles the size: a transposed convolution in steps of 2, then the filter, four taps along each axis, the last
@@ -163,11 +160,11 @@ impl Layer<'_> {
         let (images, size) = (x.sizes.images, inner(x.sizes));
         let operations = self.operations(x.sizes);
         let (squares, mut factors) = (self.squares(), self.no_factors(images));
-        let demodulation = Some(self.demodulation(&squares, &mut factors));
+        let demodulation = self.demodulation(&squares, &mut factors);
         let mut y = framed(bordered(images, self.outputs, (2 * size.0, 2 * size.1)));
         let to = (y.sizes, Pointer::new(y.memory.first()));
         let blur = |finish| Blur { taps, finish, to };
-        let doubled = self.doubled(x, demodulation);
+        let doubled = self.doubled(x, Some(demodulation));
         if let Some(doubled) = doubled.filter(Doubled::goes_by_tile) {
             let blur = blur(self.finish);
             timed("styled transposed convolution, filtered", operations, || doubled.write_blurred(&blur));
@@ -177,7 +174,7 @@ impl Layer<'_> {
         let to_sharp = (sharp.sizes, Pointer::new(sharp.memory.first()));
         timed("styled transposed convolution", operations, || match doubled {
             Some(doubled) => doubled.write(to_sharp),
-            None => self.double_directly(x, demodulation, to_sharp),
+            None => self.as_stored(x, demodulation, Way::Doubled).write(to_sharp),
         });
         let blur = blur(Finish { factors: Some(&factors), ..self.finish });
         timed("filter and finish", 0, || blur.apply(&sharp));
@@ -200,21 +197,6 @@ impl Layer<'_> {
         })
     }
 
-    fn double_directly(&self, x: &Maps, demodulation: Option<Demodulation<'_>>, to: (Sizes, Pointer)) {
-        let size = inner(x.sizes);
-        // Even results see tap 0 on their pixel and tap 2 on the one before, odd ones tap 1.
-        let axis = |odd: usize| if odd == 1 { vec![(1, BORDER)] } else { vec![(0, BORDER), (2, BORDER - 1)] };
-        let (scaled, mut taps, mut runs) = (self.scaled(x), Vec::new(), Vec::new());
-        for (odd_y, odd_x) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-            let pairs = axis(odd_y).into_iter().flat_map(|y| axis(odd_x).into_iter().map(move |x| (y, x)));
-            let (phase, sees): (Vec<usize>, Vec<_>) = pairs.map(|(y, x)| (y.0 * 3 + x.0, (y.1, x.1))).unzip();
-            let (grid, first) = ((size.0 + 1 - odd_y, size.1 + 1 - odd_x), (BORDER + odd_y, BORDER + odd_x));
-            runs.extend(rows(&scaled, (taps.len(), &sees), grid, (to.0, first, 2)));
-            taps.extend(phase);
-        }
-        Streamed { weights: self.weights(), taps: &taps, runs: &runs, demodulation }.write(to);
-    }
-
     /// Squares of the styles.
     fn squares(&self) -> Vec<f32> {
         self.styles.iter().map(|style| style * style).collect()
@@ -229,41 +211,6 @@ impl Layer<'_> {
     fn demodulation<'a>(&self, squares: &'a [f32], factors: &mut [f32]) -> Demodulation<'a> {
         let (inputs, factors) = (blocks_of(self.inputs), Pointer::new(factors.as_mut_ptr()));
         Demodulation { squares, inputs, images: squares.len() / (inputs * LANES), outputs: self.outputs, factors }
-    }
-
-    /// The maps times the styles.
-    fn scaled(&self, x: &Maps) -> Maps {
-        let mut scaled = Maps::new(x.sizes);
-        let block = x.sizes.block();
-        let pairs = scaled.memory.par_chunks_exact_mut(block).zip(x.memory.par_chunks_exact(block));
-        pairs.zip(self.styles.par_chunks_exact(LANES)).for_each(|((to, from), style)| {
-            vector::run(Scale { from, style, to });
-        });
-        scaled
-    }
-}
-
-/// Each channel of a block times its factor.
-struct Scale<'a> {
-    from: &'a [f32],
-    style: &'a [f32],
-    to: &'a mut [f32],
-}
-
-impl Kernel for Scale<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        for (to, from) in self.to.chunks_exact_mut(LANES).zip(self.from.chunks_exact(LANES)) {
-            for lane in (0..LANES).step_by(V::LANES) {
-                // SAFETY: one vector of three lines.
-                unsafe {
-                    let style = V::load(self.style.as_ptr().add(lane));
-                    V::load(from.as_ptr().add(lane)).mul(style).store(to.as_mut_ptr().add(lane));
-                }
-            }
-        }
     }
 }
 
