@@ -63,50 +63,61 @@ impl<S: Filtering> Winograd<'_, S> {
         let threads = rayon::current_num_threads();
         let blocks = if outputs >= 4 * threads { 2 } else { 1 };
         let tasks = outputs.div_ceil(blocks);
-        let segments = tiles.len().div_ceil(GROUP);
-        let parts = (2 * threads).div_ceil(tasks).max(tiles.len().div_ceil(MOST_SUMS / S::POINTS)).min(segments);
+        let parts = (2 * threads).div_ceil(tasks).max(tiles.len().div_ceil(MOST_SUMS / S::POINTS)).min(points.groups);
         (0..tasks * parts).into_par_iter().for_each(|task| {
             let (first_block, part) = (task / parts * blocks, task % parts);
-            let bound = |part: usize, count: usize| count * part / parts;
             let blocks = first_block..(first_block + blocks).min(outputs);
-            let tiles = bound(part, tiles.len())..bound(part + 1, tiles.len());
-            let share = Share { points: &points, tiles };
-            let edges = edges.as_ref().map(|(row, column)| {
-                let tiles = |count: usize| bound(part, count)..bound(part + 1, count);
-                let (row_tiles, column_tiles) = (tiles(row.tiles.len()), tiles(column.tiles.len()));
-                (Share { points: row, tiles: row_tiles }, Share { points: column, tiles: column_tiles })
-            });
+            let share = points.share(part, parts);
+            let edges = edges.as_ref().map(|(row, column)| (row.share(part, parts), column.share(part, parts)));
             vector::run(BlockByBlock { all: self, blocks, writes_factors: part == 0, share, edges, to });
         });
     }
 }
 
-/// Transformed patches of some tiles of a grid, `[point, block, tile, 16]`.
+/// Transformed patches of some tiles of a grid, `[group, block, point, tile of the group, 16]`: a product reads a group of
+/// tiles, and whoever transforms one of its blocks writes to a small part of memory.
 struct Points<'a, S> {
     grid: &'a Grid<'a, S>,
     tiles: Range<usize>,
     numbers: Memory,
-    block_step: usize,
-    point_step: usize,
+    groups: usize,
 }
 
 impl<'a, S: Scheme> Points<'a, S> {
     /// Transforms the patches.
     fn of(grid: &'a Grid<'a, S>, tiles: Range<usize>) -> Self {
-        let inputs = grid.source.sizes.blocks;
-        let block_step = tiles.len() * LANES;
-        let point_step = inputs * block_step + LANES; // the odd line keeps points apart in the cache
-        let mut numbers = Memory::take(S::POINTS * point_step);
-        let to = Pointer::new(numbers.first());
-        let segments = tiles.len().div_ceil(GROUP);
-        (0..inputs * segments).into_par_iter().for_each(|task| {
-            let (block, first) = (task / segments, task % segments * GROUP);
-            let some = tiles.start + first..tiles.end.min(tiles.start + first + GROUP);
-            // SAFETY: this task's block and tiles at each point.
-            let first = unsafe { to.at(block * block_step + first * LANES) };
-            vector::run(Patches { grid, block, tiles: some, to: Lines { first, tile_step: LANES, point_step } });
+        let (inputs, groups) = (grid.source.sizes.blocks, tiles.len().div_ceil(GROUP));
+        let numbers = Memory::take(tiles.len() * inputs * S::POINTS * LANES);
+        let mut points = Points { grid, tiles, numbers, groups };
+        let to = Pointer::new(points.numbers.first());
+        (0..inputs * groups).into_par_iter().for_each(|task| {
+            let (block, group) = (task / groups, task % groups);
+            let (place, tiles) = (points.place(group, block), points.group(group));
+            let (first, point_step) = (points.tiles.start, tiles.len() * LANES);
+            // SAFETY: this task's block of a group.
+            let to = Lines { first: unsafe { to.at(place) }, tile_step: LANES, point_step };
+            vector::run(Patches { grid, block, tiles: first + tiles.start..first + tiles.end, to });
         });
-        Points { grid, tiles, numbers, block_step, point_step }
+        points
+    }
+
+    /// The tiles of a group, counted from the first one.
+    #[inline(always)]
+    fn group(&self, group: usize) -> Range<usize> {
+        let bound = |group: usize| self.tiles.len() * group / self.groups;
+        bound(group)..bound(group + 1)
+    }
+
+    /// Where a block of a group begins.
+    #[inline(always)]
+    fn place(&self, group: usize, block: usize) -> usize {
+        let tiles = self.group(group);
+        (tiles.start * self.grid.source.sizes.blocks + block * tiles.len()) * S::POINTS * LANES
+    }
+
+    /// One of some parts.
+    fn share(&self, part: usize, parts: usize) -> Share<'_, S> {
+        Share { points: self, groups: self.groups * part / parts..self.groups * (part + 1) / parts }
     }
 }
 
@@ -210,10 +221,10 @@ struct Part {
 /// What will be read soon: output and input blocks of weights.
 type Next<'a> = (Weights<'a>, Range<usize>, Range<usize>);
 
-/// The tiles of a task, counted from the first one of the points.
+/// The tiles of a task.
 struct Share<'a, S> {
     points: &'a Points<'a, S>,
-    tiles: Range<usize>,
+    groups: Range<usize>,
 }
 
 /// Sums of all points, `[point, block, tile, 16]`.
@@ -224,11 +235,18 @@ struct Sums {
 }
 
 impl<S: Scheme> Share<'_, S> {
+    /// The tiles, counted from the first one of the points.
+    #[inline(always)]
+    fn tiles(&self) -> Range<usize> {
+        let Range { start, end } = self.groups;
+        if start == end { 0..0 } else { self.points.group(start).start..self.points.group(end - 1).end }
+    }
+
     /// Room for sums.
     #[inline(always)]
     fn sums(&self, blocks: usize) -> Sums {
-        let block_step = self.tiles.len() * LANES;
-        let point_step = blocks * block_step + LANES;
+        let block_step = self.tiles().len() * LANES;
+        let point_step = blocks * block_step + LANES; // the odd line keeps points apart in the cache
         Sums { numbers: Memory::take(S::POINTS * point_step), block_step, point_step }
     }
 
@@ -239,32 +257,35 @@ impl<S: Scheme> Share<'_, S> {
     /// The kernels can be read; the sums are of as many blocks.
     #[inline(always)]
     unsafe fn multiply<V: Vector>(&self, part: Part, next: Option<&Next<'_>>, sums: &mut Sums) {
-        let points = self.points;
+        let (points, first) = (self.points, self.tiles().start);
         for point in 0..S::POINTS {
-            let offset = point * points.point_step + part.first * points.block_step + self.tiles.start * LANES;
             if let Some((weights, outputs, inputs)) = next {
                 weights.ask_for::<V>(outputs.clone(), inputs.clone(), (point, S::POINTS));
             }
-            for tile in 0..self.tiles.len() {
-                V::prefetch(points.numbers.as_ptr().wrapping_add(offset + points.point_step + tile * LANES));
-            }
-            // SAFETY: these input blocks at this point, of kernels, patches and sums.
-            unsafe {
-                let sum = Sum {
-                    weights: part.kernels.add(S::kernel_point(point) * part.in_step),
-                    weights_step: part.kernels_step,
-                    pixels: points.numbers[offset..].as_ptr(),
-                    block_step: points.block_step,
-                    blocks: part.depth,
-                    taps: &[0],
-                };
-                let to = Target {
-                    first: sums.numbers.first().add(point * sums.point_step),
-                    position_step: LANES,
-                    block_step: sums.block_step,
-                    adds: part.first > 0,
-                };
-                product::<V, 1>(sum, self.tiles.len(), part.blocks, to);
+            for group in self.groups.clone() {
+                let tiles = points.group(group);
+                let pixels = &points.numbers[points.place(group, part.first) + point * tiles.len() * LANES..];
+                for tile in 0..tiles.len() {
+                    V::prefetch(pixels.as_ptr().wrapping_add((tiles.len() + tile) * LANES));
+                }
+                // SAFETY: these input blocks at this point, of kernels, patches and sums.
+                unsafe {
+                    let sum = Sum {
+                        weights: part.kernels.add(S::kernel_point(point) * part.in_step),
+                        weights_step: part.kernels_step,
+                        pixels: pixels.as_ptr(),
+                        block_step: S::POINTS * tiles.len() * LANES,
+                        blocks: part.depth,
+                        taps: &[0],
+                    };
+                    let to = Target {
+                        first: sums.numbers.first().add(point * sums.point_step + (tiles.start - first) * LANES),
+                        position_step: LANES,
+                        block_step: sums.block_step,
+                        adds: part.first > 0,
+                    };
+                    product::<V, 1>(sum, tiles.len(), part.blocks, to);
+                }
             }
         }
     }
@@ -281,7 +302,8 @@ impl<S: Scheme> Share<'_, S> {
         to: (Sizes, Pointer),
     ) {
         let (points, block_step) = (self.points, sums.block_step);
-        let tiles = points.tiles.start + self.tiles.start..points.tiles.start + self.tiles.end;
+        let (first, tiles) = (points.tiles.start, self.tiles());
+        let tiles = first + tiles.start..first + tiles.end;
         for (i, block) in blocks.enumerate() {
             let first = sums.numbers.first().wrapping_add(i * block_step).cast_const();
             let lines = Lines { first, tile_step: LANES, point_step: sums.point_step };
