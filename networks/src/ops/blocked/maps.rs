@@ -130,6 +130,14 @@ impl<'a> View<'a> {
         View { sizes, numbers, corner }
     }
 
+    /// Where a pixel lies or would lie, to be asked for.
+    #[inline(always)]
+    pub fn ahead(&self, (image, block): (usize, usize), (row, column): (usize, usize)) -> *const f32 {
+        let (top, left) = (row as isize + self.corner.0, column as isize + self.corner.1);
+        let first = self.numbers.as_ptr().wrapping_add(self.sizes.offset(image, block, (0, 0)));
+        first.wrapping_offset((top * self.sizes.columns as isize + left) * LANES as isize)
+    }
+
     /// Where a patch of `sides`, rows and columns, begins, and the way to its next row; the patch is copied to `copy` with
     /// zeros where it reaches beyond the maps.
     #[inline(always)]

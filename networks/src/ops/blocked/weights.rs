@@ -179,6 +179,14 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Asks for an output's taps of the block of inputs behind these, which are neighbours.
+    #[inline(always)]
+    pub fn ask_for_next<V: Vector>(&self, output: usize) {
+        for line in 0..9 {
+            V::prefetch(self.numbers.as_ptr().wrapping_add(output * self.step + (9 + line) * LANES));
+        }
+    }
+
     /// Four taps from `tap` on of one of the inputs, for a vector of outputs from `output` on.
     ///
     /// # Safety

@@ -9,7 +9,7 @@ use super::edges::Edges;
 use super::grid::{Grid, Lines, To};
 use super::kernels::Transforming;
 use super::scheme::{Filtering, Scheme};
-use super::{After, GROUP, Then, Winograd};
+use super::{After, Then, Winograd};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::Finish;
 use crate::ops::blocked::maps::{Maps, Sizes};
@@ -19,7 +19,9 @@ use crate::ops::blocked::weights::BLOCK;
 use crate::ops::vector::{self, Kernel, Vector};
 
 /// Numbers of transformed patches and sums that a task works on: what fits into a level 2 cache beside the kernels.
-const TASK: usize = 192 << 10;
+const TASK: usize = 128 << 10;
+/// Fewest tiles of a task.
+const FEWEST: usize = 10;
 
 /// Input blocks of weights that are asked for before they are needed.
 const AHEAD: usize = 2;
@@ -99,7 +101,7 @@ pub(super) struct Kernels {
 impl Kernels {
     /// Tiles whose points and sums stay in a level 2 cache.
     fn tiles_at_once<S: Scheme>(&self) -> usize {
-        (TASK / (S::POINTS * LANES * (self.inputs + 2))).max(GROUP)
+        (TASK / (S::POINTS * LANES * (self.inputs + 2))).max(FEWEST)
     }
 
     /// Rows of so many tiles that stay there.

@@ -77,6 +77,23 @@ impl<S: Scheme> Grid<'_, S> {
         (tile / (rows * columns), tile / columns % rows, tile % columns)
     }
 
+    /// The place behind another.
+    #[inline(always)]
+    fn behind(&self, (image, row, column): (usize, usize, usize)) -> (usize, usize, usize) {
+        let (rows, columns) = self.tiles;
+        match (row + 1 < rows, column + 1 < columns) {
+            (_, true) => (image, row, column + 1),
+            (true, false) => (image, row + 1, 0),
+            (false, false) => (image + 1, 0, 0),
+        }
+    }
+
+    /// The first pixel that a tile of this row and column sees.
+    #[inline(always)]
+    fn seen(row: usize, column: usize) -> (usize, usize) {
+        (row * S::STEP.0, column * S::STEP.1)
+    }
+
     /// Some rows of tiles of one image, whose first tile goes to `corner`.
     pub fn lines(&self, image: usize, lines: Range<usize>, corner: (usize, usize)) -> Self {
         let View { sizes, numbers, corner: seen } = self.source;
@@ -133,16 +150,20 @@ impl<S: Scheme> Grid<'_, S> {
     pub unsafe fn enter<V: Vector>(&self, block: usize, tiles: Range<usize>, to: Lines<*mut f32>) {
         let blocks = self.source.sizes.blocks;
         let mut copy = Patch::new();
-        for (i, tile) in tiles.enumerate() {
-            let (image, row, column) = self.place(tile);
-            let pixel = (row * S::STEP.0, column * S::STEP.1);
-            let pixels = self.source.patch::<V>((image, block), pixel, S::PATCH, &mut copy);
+        let first = self.place(tiles.start);
+        let mut next = first;
+        for i in 0..tiles.len() {
+            let (image, row, column) = next;
+            next = self.behind(next);
+            let pixels = self.source.patch::<V>((image, block), Self::seen(row, column), S::PATCH, &mut copy);
             let scale = self.scales.map(|scales| scales[(image * blocks + block) * LANES..][..LANES].as_ptr());
-            ask_for_square::<V>(pixels.0.wrapping_add(S::PATCH.1 * LANES), pixels.1, (S::PATCH.0, S::STEP.1));
-            let next = Lines { first: to.first.wrapping_add((i + 1) * to.tile_step).cast_const(), ..to.read() };
-            ask_for_points::<V, S>(next);
+            let ahead = if i + 1 < tiles.len() { (block, next) } else { (block + 1, first) };
+            let ahead =
+                (self.source.ahead((ahead.1.0, ahead.0), Self::seen(ahead.1.1, ahead.1.2)), self.source.sizes.row());
+            ask_for::<V>(ahead, 0..S::PATCH.0 / 2, S::PATCH.1);
             // SAFETY: a patch of the source, and this tile's lines.
             unsafe { S::enter::<V>(pixels, scale, (to.first.add(i * to.tile_step), to.point_step)) };
+            ask_for::<V>(ahead, S::PATCH.0 / 2..S::PATCH.0, S::PATCH.1);
         }
     }
 
@@ -159,14 +180,17 @@ impl<S: Scheme> Grid<'_, S> {
         to: To,
     ) {
         let mut copy = Patch::new();
-        for (i, tile) in tiles.enumerate() {
-            let (image, row, column) = self.place(tile);
+        let mut next = self.place(tiles.start);
+        for i in 0..tiles.len() {
+            let (image, row, column) = next;
+            next = self.behind(next);
             let (first, row_step) = (self.target(i, (image, block, (row, column)), to), to.sizes.row());
             let (row, column) = (row * S::SIDES.0, column * S::SIDES.1);
             let (rows, columns) = (S::SIDES.0.min(self.size.0 - row), S::SIDES.1.min(self.size.1 - column));
             let is_whole = to.layout == Layout::Strip || (rows, columns) == S::SIDES;
             let target = if is_whole { (first, row_step) } else { (copy.first(), S::SIDES.1 * LANES) };
-            ask_for_square::<V>(first.wrapping_add(S::SIDES.1 * LANES), row_step, S::SIDES);
+            let ahead = (first.wrapping_add(S::SIDES.1 * LANES).cast_const(), row_step);
+            ask_for::<V>(ahead, 0..S::SIDES.0 / 2, S::SIDES.1);
             ask_for_points::<V, S>(Lines { first: sums.first.wrapping_add((i + 1) * sums.tile_step), ..sums });
             for lane in (0..LANES).step_by(V::LANES) {
                 // SAFETY: the caller's promise, and room for a tile in the copy.
@@ -182,6 +206,7 @@ impl<S: Scheme> Grid<'_, S> {
                     }
                 }
             }
+            ask_for::<V>(ahead, S::SIDES.0 / 2..S::SIDES.0, S::SIDES.1);
             for y in 0..if is_whole { 0 } else { rows } {
                 // SAFETY: the part of a row of the tile that lies within the result.
                 unsafe {
@@ -201,10 +226,11 @@ impl Lines<*mut f32> {
     }
 }
 
-/// Asks for the pixels of the next tile, rows `row_step` numbers apart, while this one is worked on.
+/// Asks for some rows of pixels, `first.1` numbers apart, of which there are so many columns. The rows of a tile come in two
+/// halves while another tile is worked on: of many lines that are asked for at once the processor drops some.
 #[inline(always)]
-fn ask_for_square<V: Vector>(first: *const f32, row_step: usize, (rows, columns): (usize, usize)) {
-    for y in 0..rows {
+fn ask_for<V: Vector>((first, row_step): (*const f32, usize), rows: Range<usize>, columns: usize) {
+    for y in rows {
         for x in 0..columns {
             V::prefetch(first.wrapping_add(y * row_step + x * LANES));
         }

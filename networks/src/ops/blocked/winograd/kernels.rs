@@ -82,6 +82,7 @@ pub(super) unsafe fn kernels_to_points<A: Along<3, TO>, V: Vector, const TO: usi
             sum.store(squares[input * LANES + output..][..V::LANES].as_mut_ptr());
             let lines = along_columns::<A, V, 3, TO>([[a, d, g], [b, e, h], [c, f, i]]);
             let next = (output, (input + 1).min(LANES - 1));
+            rows.ask_for_next::<V>(input);
             for (y, line) in lines.into_iter().enumerate() {
                 for (x, point) in A::turn(line).into_iter().enumerate() {
                     point.store(points.add((y * TO + x) * point_step + input * LANES));

@@ -168,7 +168,8 @@ pub(super) unsafe fn write_turned<A: Along<FROM, TO>, V: Vector, const FROM: usi
     }
 }
 
-/// A square of pixels, rows `row_step` numbers apart, to points, `point_step` apart; each channel is scaled.
+/// A square of pixels, rows `row_step` numbers apart, to points, `point_step` apart; each channel is scaled. Points that are
+/// not neighbours are asked for where the next tile's come, behind these.
 ///
 /// # Safety
 /// The pixels can be read and the points written.
@@ -181,15 +182,24 @@ pub(super) unsafe fn pixels_to_points<A: Along<FROM, TO>, V: Vector, const FROM:
     for lane in (0..LANES).step_by(V::LANES) {
         // SAFETY: one vector of each pixel's line, for which the caller vouches.
         unsafe {
-            let rows = along_columns::<A, V, FROM, TO>(load(pixels.add(lane), (row_step, LANES)));
-            let scale = match scale {
-                Some(scale) => V::load(scale.add(lane)),
-                None => V::splat(1.0),
-            };
+            let mut columns = load::<V, FROM, FROM>(pixels.add(lane), (row_step, LANES));
+            if let Some(scale) = scale {
+                let scale = V::load(scale.add(lane));
+                for x in 0..FROM {
+                    for y in 0..FROM {
+                        columns[x][y] = columns[x][y].mul(scale);
+                    }
+                }
+            }
+            let rows = along_columns::<A, V, FROM, TO>(columns);
             for y in 0..TO {
                 let row = A::turn(rows[y]);
                 for x in 0..TO {
-                    row[x].mul(scale).store(points.add((y * TO + x) * point_step + lane));
+                    let point = points.add((y * TO + x) * point_step + lane);
+                    row[x].store(point);
+                    if point_step != LANES {
+                        V::prefetch(point.wrapping_add(LANES));
+                    }
                 }
             }
         }
