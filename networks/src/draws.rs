@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::random::RandomState;
 
 /// A source of random tensors, in the order in which they are asked for.
-pub trait Draws {
+pub trait Draws: Send {
     /// Numbers of the standard normal distribution, f32, of the given shape.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub mod ops;
 pub mod optim;
 pub mod perceptual;
 pub mod pix2pix;
+pub mod pool;
 pub mod projection;
 pub mod random;
 pub mod stylegan2;

@@ -13,6 +13,7 @@ use crate::latent::{WPlus, Z};
 use crate::ops::noise_structure::{Normalise, noise_structure};
 use crate::optim::{Adam, AdamConfig};
 pub use crate::perceptual::{Comparison, Perception};
+use crate::pool::in_pool;
 use crate::random::RandomState;
 use crate::stylegan2::{Generator, GeneratorConfig, Noise};
 
@@ -271,6 +272,10 @@ impl<'a> Projection<'a> {
     /// # Errors
     /// [`Error::Shape`] for noise of another shape, and what the networks return.
     pub fn step(&mut self, w_noise: &Tensor, w_std: f64) -> Result<StepLoss> {
+        in_pool(|| self.step_here(w_noise, w_std))
+    }
+
+    fn step_here(&mut self, w_noise: &Tensor, w_std: f64) -> Result<StepLoss> {
         let scale = self.schedule.w_noise_at(self.step, w_std);
         let ws = every_layer(&(self.w.as_tensor() + (w_noise * scale)?)?, self.generator.config())?;
         let noise = match self.noise.as_slice() {

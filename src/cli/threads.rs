@@ -17,7 +17,8 @@ pub fn keep_to_one_pool() {
 /// Makes the calling thread one of the shared pool's.
 ///
 /// A thread outside would sleep and be woken for each of the thousand small works of a training step; one within begins
-/// them itself. Alone it stays outside: nobody would do the works of other threads while it waits for these.
+/// them itself. Alone it stays outside: nobody would do the works of other threads while it waits for these. What takes many
+/// loops then goes into the pool as a whole, by `toonify_networks::pool::in_pool`.
 pub fn join_the_pool() {
     let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|number| number.parse().ok()).filter(|&n| n > 0);
     let threads = wanted.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);

@@ -6,17 +6,18 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use toonify_networks::optim::Learner;
+use toonify_networks::pool::in_pool;
 
 use crate::train::profile::{Part, Profile};
 use crate::train::schedule::Schedule;
 use crate::train::tally::Tally;
 
 /// One kind of training: networks and their losses. It has no loop, no files, no terminal.
-pub trait Recipe {
+pub trait Recipe: Send {
     /// What one round of a phase sees: a part of the step's images.
-    type Batch;
+    type Batch: Sync;
     /// Names of the phases.
-    type Kind: Copy;
+    type Kind: Copy + Sync;
 
     /// Which phases a step has.
     fn schedule(&self) -> &Schedule<Self::Kind>;
@@ -115,13 +116,13 @@ pub fn fit<R: Recipe>(
         for phase in recipe.schedule().at(step) {
             for batch in &batches {
                 let started = Instant::now();
-                recipe.accumulate(phase.kind, batch, &mut log)?;
+                in_pool(|| recipe.accumulate(phase.kind, batch, &mut log))?;
                 log.profile.add(Part::Networks, started.elapsed());
             }
-            let stepped = log.profile.time(Part::Optimiser, || recipe.learner(phase.player).step())?;
+            let stepped = log.profile.time(Part::Optimiser, || in_pool(|| recipe.learner(phase.player).step()))?;
             log.tally.add(NOT_FINITE, stepped.not_finite as f64);
         }
-        recipe.end_step(at, plan.batch_size, &mut log)?;
+        in_pool(|| recipe.end_step(at, plan.batch_size, &mut log))?;
         at = Progress { step: step + 1, images: at.images + plan.batch_size };
         let started = Instant::now();
         let flow = watch.after_step(recipe, at, &mut log)?;

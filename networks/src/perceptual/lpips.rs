@@ -11,7 +11,7 @@ use crate::perceptual::tensors::take;
 use crate::perceptual::{Comparison, Perception};
 
 /// A network whose intermediate features can be compared.
-pub trait Backbone {
+pub trait Backbone: Send + Sync {
     /// Channels of each of the feature maps.
     fn channels(&self) -> Vec<usize>;
 

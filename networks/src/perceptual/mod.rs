@@ -32,7 +32,7 @@ pub(crate) use tensors::{ConvRelu, take};
 pub use vgg16::Vgg16;
 
 /// What makes two images alike: images to vectors whose squared distance is the loss.
-pub trait Perception {
+pub trait Perception: Send + Sync {
     /// Describes images.
     ///
     /// # Shapes
@@ -52,7 +52,7 @@ pub trait Perception {
 }
 
 /// Images that others are compared with.
-pub trait Comparison {
+pub trait Comparison: Send + Sync {
     /// Squared distances of images from those that were looked at; gradients flow into the images.
     ///
     /// # Shapes

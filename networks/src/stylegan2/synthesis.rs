@@ -13,6 +13,7 @@ use crate::draws::Draws;
 use crate::error::{Error, Result};
 use crate::grad::Dual;
 use crate::ops::{self, Activation, Arithmetic, BiasAct, Demodulation, Filter, ModulatedConv, Orientation};
+use crate::pool::in_pool;
 use crate::stylegan2::config::{Architecture, GeneratorConfig, Resolution};
 use crate::stylegan2::linear::{Conv, ConvSpec, FullyConnected};
 
@@ -364,6 +365,10 @@ impl Synthesis {
     /// # Errors
     /// [`Error::Value`] when `noise` does not have an image for every convolution.
     pub fn forward(&self, ws: &Dual, noise: &Noise) -> Result<Dual> {
+        in_pool(|| self.forward_here(ws, noise))
+    }
+
+    fn forward_here(&self, ws: &Dual, noise: &Noise) -> Result<Dual> {
         if let Some(image) = self.render(ws, noise)? {
             return Ok(image);
         }

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::pix2pix::config::{COLOURS, MULTIPLE};
 use crate::pix2pix::steps::{Activated, Conv, Op, SLOPE, Step, Value};
 use crate::pix2pix::{StudentConfig, StudentLayer};
+use crate::pool::in_pool;
 use crate::stylegan2::Weights;
 use direct::{Depthwise, Direct};
 use image::Image;
@@ -122,10 +123,12 @@ impl Swift {
         assert_eq!(pixels.len(), self.config.img_channels * height * width, "the numbers of an image of this size");
         self.prepare(size);
         let image = Image { pixels, size };
-        for index in 0..self.work.len() {
-            self.work_on(index, image);
-        }
-        image.finish(&self.planes[self.planes.len() - 3])
+        in_pool(|| {
+            for index in 0..self.work.len() {
+                self.work_on(index, image);
+            }
+            image.finish(&self.planes[self.planes.len() - 3])
+        })
     }
 
     /// Makes room for the feature maps of images of this size.
