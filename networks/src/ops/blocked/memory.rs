@@ -16,6 +16,8 @@ static IDLE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 const MOST_IDLE: usize = 512;
 /// A buffer is not lent to whom so small a part of it would do.
 const MOST_ROOM: usize = 4;
+/// A buffer of up to so many times the size does as well as a smaller one.
+const ROOM: usize = 2;
 /// Lines of a buffer that is lent to anybody.
 const SMALL: usize = 1 << 10;
 /// Lines from which on a new buffer takes the place of one that is too small, so that a program that renders ever larger
@@ -35,12 +37,14 @@ impl Memory {
         let buffer = {
             let mut idle = IDLE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             let fits = |&i: &usize| idle[i].len() >= lines && idle[i].len() <= (MOST_ROOM * lines).max(SMALL);
-            let fitting = (0..idle.len()).filter(fits).min_by_key(|&i| idle[i].len());
+            // The one that came back last is the likeliest to be in a cache still.
+            let latest = (0..idle.len()).rev().find(|i| fits(i) && idle[*i].len() <= ROOM * lines);
+            let smallest = || (0..idle.len()).filter(fits).min_by_key(|&i| idle[i].len());
             let full =
                 || (idle.len() >= MOST_IDLE / 2).then(|| (0..idle.len()).max_by_key(|&i| idle[i].len())).flatten();
             let smaller = || (0..idle.len()).filter(|&i| idle[i].len() < lines).max_by_key(|&i| idle[i].len());
             let replaced = || if lines >= LARGE { smaller() } else { full() };
-            fitting.or_else(replaced).map(|i| idle.swap_remove(i))
+            latest.or_else(smallest).or_else(replaced).map(|i| idle.remove(i))
         };
         match buffer {
             Some(buffer) if buffer.len() >= lines => Memory { lines: buffer, len },
