@@ -3,10 +3,11 @@
     python3 benches/compare_pytorch.py [--toonify target/release/toonify] [--threads 4] [--works generate,start,project,train]
 
 The first run makes a virtual environment beside the build (`target/pytorch`) and installs PyTorch for the CPU into it. Both
-sides run in this one call, one after the other and in turns, each in a process of its own, with random weights and f32.
-PyTorch gets what serves it best: the fastest of fused modulation, unfused modulation and unfused modulation with channels
-last, and an allocator that keeps its memory. The networks below have the shapes of the published ones and were written for
-this comparison.
+sides run in this one call, in turns of equal length, each in a process of its own, with random weights and f32; the fastest
+call counts, and the median over the turns of each turn's median call is printed beside it.
+PyTorch gets an allocator that keeps its memory, and the first ratio is to the faster of fused and unfused modulation; the
+last ratio is to the fastest way of all, which is often unfused modulation with channels last. The networks below have the
+shapes of the published ones and were written for this comparison.
 
 `start` is a whole process that renders one image from a checkpoint of 100 MB, which PyTorch writes on the spot and both
 sides read; their images differ by one level of 255 at most.
@@ -17,6 +18,7 @@ import json
 import math
 import os
 import pathlib
+import statistics
 import struct
 import subprocess
 import sys
@@ -43,11 +45,12 @@ WORKS = [
 ]
 # Ways of computing the same; training in channels last was slower than either of the others.
 KINDS = {"train": ("fused", "unfused"), "start": ("fused",)}
-ALL_KINDS = ("fused", "unfused", "channels last")
+PLAIN_KINDS = ("fused", "unfused")
+ALL_KINDS = (*PLAIN_KINDS, "channels last")
 # The training steps that are timed, and how many of 16 are of their kind: with both lazy regularisers, with one, without.
 TRAINING_STEPS = ((0, 1), (4, 3), (1, 12))
-# After so long no further call of the same work begins.
-ENOUGH_SECONDS = 10.0
+# More calls than a turn has time for.
+MANY_CALLS = 10000
 LIMITED = {
     "widest": {},
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
@@ -345,8 +348,8 @@ def training(torch, F, Generator, Discriminator, batch, fused):
     return take
 
 
-def measure(work, batch, threads, kind, repetitions):
-    """Seconds of the fastest call; in training, of the mean step."""
+def measure(work, batch, threads, kind, seconds):
+    """Seconds of the fastest call and of the median one; in training, of the mean step."""
     import torch
 
     torch.set_num_threads(threads)
@@ -355,14 +358,14 @@ def measure(work, batch, threads, kind, repetitions):
     for number, _ in steps:
         take(number)
     times, begin = [], time.perf_counter()
-    while not times or (len(times) < repetitions and time.perf_counter() - begin < ENOUGH_SECONDS):
+    while not times or time.perf_counter() - begin < seconds:
         total = 0.0
         for number, count in steps:
             start = time.perf_counter()
             take(number)
             total += count * (time.perf_counter() - start)
         times.append(total / sum(count for _, count in steps))
-    return min(times)
+    return min(times), sorted(times)[len(times) // 2]
 
 
 def names_of_tensors(generator):
@@ -446,17 +449,18 @@ def environment_of_pytorch(options, threads):
 
 
 def seconds_of_toonify(options, work, batch, threads):
-    command = [options.toonify, "bench", work, "--json", "--quiet", "--repetitions", options.repetitions]
-    command += ["--instructions", options.instructions] + ([] if work == "project" else ["--batch", batch])
-    found = run(command, {"RAYON_NUM_THREADS": str(threads)})
-    return found["results"][0]["best_seconds"]
+    command = [options.toonify, "bench", work, "--json", "--quiet", "--repetitions", MANY_CALLS]
+    command += ["--seconds", options.seconds, "--instructions", options.instructions]
+    command += [] if work == "project" else ["--batch", batch]
+    found = run(command, {"RAYON_NUM_THREADS": str(threads)})["results"][0]
+    return found["best_seconds"], found["median_seconds"]
 
 
 def seconds_of_pytorch(options, python, work, batch, threads):
     """By each way of computing the same."""
     times = {}
     for kind in KINDS.get(work, ALL_KINDS):
-        command = [python, __file__, "--measure", work, batch, threads, kind, options.repetitions]
+        command = [python, __file__, "--measure", work, batch, threads, kind, options.seconds]
         times[kind] = run(command, environment_of_pytorch(options, threads))
     return times
 
@@ -474,20 +478,20 @@ def whole_process(command, environment):
 
 
 def compare_start(options, python, threads):
-    """Seconds of both sides from nothing to an image, and what they held in memory beside the size of the checkpoint."""
+    """Seconds of both sides from nothing to an image and the memory they held, of each turn, and the checkpoint's size."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, theirs, ours = (pathlib.Path(folder) / name for name in ("random.pt", "theirs.png", "ours"))
         subprocess.run([str(python), __file__, "--write-checkpoint", checkpoint], check=True)
         environment = environment_of_pytorch(options, threads)
         environment["MALLOC_TOP_PAD_"] = "0"  # one image: nothing to keep memory for
-        best = [(math.inf, 0), (math.inf, 0)]
+        theirs_taken, ours_taken = [], []
         for _ in range(max(options.rounds, 3)):
             command = [python, __file__, "--start", checkpoint, theirs]
-            best[0] = min(best[0], whole_process(command, environment))
+            theirs_taken.append(whole_process(command, environment))
             command = [options.toonify, "generate", "--network", checkpoint, "--seeds", "0", "--outdir", ours, "--quiet"]
-            best[1] = min(best[1], whole_process(command, {"RAYON_NUM_THREADS": str(threads)}))
+            ours_taken.append(whole_process(command, {"RAYON_NUM_THREADS": str(threads)}))
         size = checkpoint.stat().st_size
-    return best, size
+    return theirs_taken, ours_taken, size
 
 
 def main():
@@ -497,44 +501,61 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--works", default="generate,start,project,train")
     parser.add_argument("--instructions", default="widest", choices=["widest", "avx2", "portable"])
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5, help="length of a turn of one way of computing")
     parser.add_argument("--rounds", type=int, default=2, help="turns of both sides; the fastest counts")
     parser.add_argument("--default-allocator", action="store_true", help="PyTorch without the allocator's settings")
     options = parser.parse_args()
     python = options.python or python_with_torch()
     notes = []
-    head = ["work", "batch", "threads", *(f"PyTorch {kind}, ms" for kind in ALL_KINDS), "toonify ms", "ratio", "to reach"]
+    head = ["work", "batch", "threads", *(f"PyTorch {kind}, ms" for kind in ALL_KINDS), "toonify, ms"]
+    head += ["ratio", "to reach", "ratio to the fastest way"]
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for work, batch, threads, wanted in WORKS:
         if work not in options.works.split(","):
             continue
         threads = options.threads if threads == "all" else threads
         if work == "start":
-            (theirs, ours), size = compare_start(options, python, threads)
-            print_row(work, batch, threads, {"fused": theirs[0]}, ours[0], wanted)
-            held = [f"{held / size:.2f} times the checkpoint ({held / 1e6:.0f} MB)" for _, held in (theirs, ours)]
+            *sides, size = compare_start(options, python, threads)
+            theirs, ours = ([(seconds, seconds) for seconds, _ in turns] for turns in sides)
+            print_row(work, batch, threads, {"fused": theirs}, ours, wanted)
+            most = [max(held for _, held in turns) for turns in sides]
+            held = [f"{held / size:.2f} times the checkpoint ({held / 1e6:.0f} MB)" for held in most]
             notes.append(f"Memory of that process at most: PyTorch {held[0]}, toonify {held[1]}; to reach: under 2.")
             continue
-        ours, theirs = math.inf, {}
+        theirs, ours = {}, []
         for _ in range(options.rounds):
-            for kind, seconds in seconds_of_pytorch(options, python, work, batch, threads).items():
-                theirs[kind] = min(theirs.get(kind, math.inf), seconds)
-            ours = min(ours, seconds_of_toonify(options, work, batch, threads))
+            for kind, times in seconds_of_pytorch(options, python, work, batch, threads).items():
+                theirs.setdefault(kind, []).append(times)
+            ours.append(seconds_of_toonify(options, work, batch, threads))
         print_row(work, batch, threads, theirs, ours, wanted)
     print("", *notes, sep="\n")
 
 
+def best_and_median(turns):
+    """Of the fastest and the median seconds of each turn."""
+    best, median = zip(*turns)
+    return min(best), statistics.median(median)
+
+
 def print_row(work, batch, threads, theirs, ours, wanted):
-    """The ratio is to the fastest of PyTorch's ways."""
-    milliseconds = [f"{theirs[kind] * 1e3:.0f}" if kind in theirs else "" for kind in ALL_KINDS] + [f"{ours * 1e3:.0f}"]
-    cells = [work, batch, threads, *milliseconds, f"{min(theirs.values()) / ours:.2f}", wanted]
-    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+    """Milliseconds and ratios of the fastest calls, and of the median ones in brackets."""
+    theirs, ours = {kind: best_and_median(turns) for kind, turns in theirs.items()}, best_and_median(ours)
+
+    def in_milliseconds(times):
+        return f"{times[0] * 1e3:.0f} ({times[1] * 1e3:.0f})" if times else ""
+
+    def ratio(kinds):
+        return "{:.2f} ({:.2f})".format(*(min(theirs[kind][at] for kind in kinds) / ours[at] for at in range(2)))
+
+    plain = [kind for kind in theirs if kind in PLAIN_KINDS]
+    cells = [*(in_milliseconds(theirs.get(kind)) for kind in ALL_KINDS), in_milliseconds(ours), ratio(plain), wanted, ratio(theirs)]
+    print(f"| {' | '.join(map(str, [work, batch, threads, *cells]))} |", flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
-        name, images, count, modulation, times = sys.argv[2:]
-        print(json.dumps(measure(name, int(images), int(count), modulation, int(times))))
+        name, images, count, modulation, length = sys.argv[2:]
+        print(json.dumps(measure(name, int(images), int(count), modulation, int(length))))
     elif sys.argv[1:2] == ["--write-checkpoint"]:
         write_checkpoint(sys.argv[2])
     elif sys.argv[1:2] == ["--start"]:

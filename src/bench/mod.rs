@@ -22,12 +22,18 @@ use crate::events::{Event, Sink};
 pub struct BenchPlan {
     /// In this order.
     pub works: Vec<Work>,
-    /// Calls of each, after one that does not count; fewer where they have taken [`ENOUGH_SECONDS`].
-    pub repetitions: usize,
+    /// How long each is repeated.
+    pub repeat: Repeat,
 }
 
-/// After so long no further call of the same work begins.
-pub const ENOUGH_SECONDS: f64 = 10.0;
+/// How long to go on with one piece of work, after a call that does not count.
+#[derive(Clone, Copy, Debug)]
+pub struct Repeat {
+    /// Calls at most.
+    pub repetitions: usize,
+    /// After so long no further call begins.
+    pub seconds: f64,
+}
 
 /// A piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +99,7 @@ pub fn run(plan: &BenchPlan, sink: &mut dyn Sink) -> Result<Benched> {
     let mut results = Vec::new();
     for &work in &plan.works {
         sink.event(&Event::Started { what: work.words() });
-        results.push(work.measure(plan.repetitions, peak)?);
+        results.push(work.measure(plan.repeat, peak)?);
     }
     let (threads, instructions) = (rayon::current_num_threads(), Instructions::name());
     Ok(Benched { threads, instructions, peak_gflops: peak / 1e9, results })
@@ -109,7 +115,7 @@ impl Work {
         }
     }
 
-    fn measure(self, repetitions: usize, peak: f64) -> Result<Timing> {
+    fn measure(self, repeat: Repeat, peak: f64) -> Result<Timing> {
         let (work, batch, operations) = match self {
             Work::Generate { batch } => ("generate", batch, Some(operations(&networks::paper256()?) * batch as f64)),
             Work::Project => ("project", 1, None),
@@ -120,10 +126,10 @@ impl Work {
             }
         };
         let times = match self {
-            Work::Generate { batch } => repeated(repetitions, once(networks::generate(batch)?))?,
-            Work::Project => repeated(repetitions, once(networks::project(repetitions)?))?,
-            Work::Train { batch } => repeated(repetitions, mean_of_steps(networks::train(batch)?))?,
-            Work::Student { preset, side_px } => repeated(repetitions, once(networks::student(preset, side_px)?))?,
+            Work::Generate { batch } => repeated(repeat, once(networks::generate(batch)?))?,
+            Work::Project => repeated(repeat, once(networks::project(repeat.repetitions)?))?,
+            Work::Train { batch } => repeated(repeat, mean_of_steps(networks::train(batch)?))?,
+            Work::Student { preset, side_px } => repeated(repeat, once(networks::student(preset, side_px)?))?,
         };
         let (best, median) = (times[0], times[times.len() / 2]);
         Ok(Timing {
@@ -155,10 +161,11 @@ fn operations(config: &GeneratorConfig) -> f64 {
 }
 
 /// Seconds of each call in rising order, after one that does not count.
-fn repeated(repetitions: usize, mut call: impl FnMut() -> Result<f64>) -> Result<Vec<f64>> {
+fn repeated(repeat: Repeat, mut call: impl FnMut() -> Result<f64>) -> Result<Vec<f64>> {
     call()?;
     let (mut seconds, begin) = (Vec::new(), Instant::now());
-    while seconds.is_empty() || (seconds.len() < repetitions && begin.elapsed().as_secs_f64() < ENOUGH_SECONDS) {
+    let more = |done: usize| done < repeat.repetitions && begin.elapsed().as_secs_f64() < repeat.seconds;
+    while seconds.is_empty() || more(seconds.len()) {
         seconds.push(call()?);
     }
     seconds.sort_by(f64::total_cmp);

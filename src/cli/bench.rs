@@ -6,7 +6,7 @@ use toonify_networks::ops::conv::Method;
 use toonify_networks::ops::vector::Instructions;
 use toonify_networks::pix2pix::Preset;
 
-use crate::bench::{self, BenchPlan, Benched, Timing, Work};
+use crate::bench::{self, BenchPlan, Benched, Repeat, Timing, Work};
 use crate::cli::OutputArgs;
 
 const EXAMPLES: &str = "\
@@ -30,9 +30,12 @@ pub(crate) struct BenchArgs {
     /// Images at a time [default: 1 and 8 for generating, 8 for training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch: Option<u16>,
-    /// Calls of each, after one that does not count; no further one begins after 10 seconds
+    /// Calls of each at most, after one that does not count
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
     repetitions: u16,
+    /// After so many seconds no further call of the same work begins
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    seconds: u16,
     /// Vector instructions of the convolutions
     #[arg(long, default_value = "widest")]
     instructions: InstructionsName,
@@ -94,7 +97,8 @@ impl BenchArgs {
         let every = [WorkName::Generate, WorkName::Project, WorkName::Train, WorkName::Student];
         let names = if self.works.is_empty() { &every[..] } else { &self.works };
         let works = names.iter().flat_map(|name| self.works_of(*name)).collect();
-        BenchPlan { works, repetitions: usize::from(self.repetitions) }
+        let repeat = Repeat { repetitions: usize::from(self.repetitions), seconds: f64::from(self.seconds) };
+        BenchPlan { works, repeat }
     }
 
     fn works_of(&self, name: WorkName) -> Vec<Work> {
