@@ -51,6 +51,8 @@ ALL_KINDS = (*PLAIN_KINDS, "channels last")
 TRAINING_STEPS = ((0, 1), (4, 3), (1, 12))
 # More calls than a turn has time for.
 MANY_CALLS = 10000
+# How many times as long a turn of training lasts: each of its calls is a mean over steps of three kinds.
+LONGER = {"train": 6}
 LIMITED = {
     "widest": {},
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
@@ -448,9 +450,13 @@ def environment_of_pytorch(options, threads):
     return {**limits, **LIMITED[options.instructions], **({} if options.default_allocator else KEPT_MEMORY)}
 
 
+def length_of_turn(options, work):
+    return options.seconds * LONGER.get(work, 1)
+
+
 def seconds_of_toonify(options, work, batch, threads):
     command = [options.toonify, "bench", work, "--json", "--quiet", "--repetitions", MANY_CALLS]
-    command += ["--seconds", options.seconds, "--instructions", options.instructions]
+    command += ["--seconds", length_of_turn(options, work), "--instructions", options.instructions]
     command += [] if work == "project" else ["--batch", batch]
     found = run(command, {"RAYON_NUM_THREADS": str(threads)})["results"][0]
     return found["best_seconds"], found["median_seconds"]
@@ -460,7 +466,7 @@ def seconds_of_pytorch(options, python, work, batch, threads):
     """By each way of computing the same."""
     times = {}
     for kind in KINDS.get(work, ALL_KINDS):
-        command = [python, __file__, "--measure", work, batch, threads, kind, options.seconds]
+        command = [python, __file__, "--measure", work, batch, threads, kind, length_of_turn(options, work)]
         times[kind] = run(command, environment_of_pytorch(options, threads))
     return times
 
