@@ -511,6 +511,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=2, help="turns of both sides; the fastest counts")
     parser.add_argument("--default-allocator", action="store_true", help="PyTorch without the allocator's settings")
     options = parser.parse_args()
+    if not pathlib.Path(options.toonify).is_file():
+        parser.error(f"{options.toonify} is no program; `cargo build --release` makes target/release/toonify")
+    works = {work for work, *_ in WORKS}
+    if unknown := set(options.works.split(",")) - works:
+        parser.error(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(sorted(works))}")
     python = options.python or python_with_torch()
     notes = []
     head = ["work", "batch", "threads", *(f"PyTorch {kind}, ms" for kind in ALL_KINDS), "toonify, ms"]
