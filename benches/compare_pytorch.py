@@ -559,8 +559,9 @@ def print_row(work, batch, threads, theirs, ours, wanted):
         return "{:.2f} ({:.2f})".format(*(min(theirs[kind][at] for kind in kinds) / ours[at] for at in range(2)))
 
     plain = [kind for kind in theirs if kind in PLAIN_KINDS]
-    cells = [*(in_milliseconds(theirs.get(kind)) for kind in ALL_KINDS), in_milliseconds(ours), ratio(plain), wanted, ratio(theirs)]
-    print(f"| {' | '.join(map(str, [work, batch, threads, *cells]))} |", flush=True)
+    times = [in_milliseconds(theirs.get(kind)) for kind in ALL_KINDS] + [in_milliseconds(ours)]
+    cells = [work, batch, threads, *times, ratio(plain), wanted, ratio(theirs)]
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 if __name__ == "__main__":
