@@ -94,7 +94,7 @@ fn every_instruction_set_and_method_gives_what_the_reference_gives() {
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let mut rng = RandomState::new(4);
     for instructions in [Instructions::Widest, Instructions::Avx2, Instructions::Portable] {
-        for method in [Method::Winograd, Method::Direct] {
+        for method in [Method::Paired, Method::Unpaired, Method::Direct] {
             instructions.choose();
             method.choose();
             for _ in 0..12 {
@@ -128,10 +128,14 @@ fn layers_of_every_schedule_give_what_the_reference_gives() {
     for (spec, image, outputs) in cases {
         let case = Case { transposed: spec == twice, spec, image, weight: [outputs, image[1], 3, 3] };
         for instructions in [Instructions::Widest, Instructions::Avx2] {
-            instructions.choose();
-            let off = worst_error(&case, &mut rng);
-            Instructions::default().choose();
-            assert!(off < 1e-5, "{case:?} with {instructions:?}: off by {off:e}");
+            for method in [Method::Paired, Method::Unpaired] {
+                instructions.choose();
+                method.choose();
+                let off = worst_error(&case, &mut rng);
+                Instructions::default().choose();
+                Method::default().choose();
+                assert!(off < 1e-5, "{case:?} by {method:?} with {instructions:?}: off by {off:e}");
+            }
         }
     }
 }
@@ -155,8 +159,30 @@ fn rounding_at_512_channels_is_what_the_documents_say() {
         Method::default().choose();
         error(&y, &exact)
     };
-    let (by_block, by_tile) = (found(Method::Winograd, 4), found(Method::Winograd, 1));
+    let [by_block, by_tile] = [4, 1].map(|threads| found(Method::Unpaired, threads));
+    let [paired_by_block, paired_by_tile] = [4, 1].map(|threads| found(Method::Paired, threads));
     let direct = found(Method::Direct, 4);
     println!("off by {by_block:e} block by block, {by_tile:e} tile by tile, {direct:e} tap by tap");
+    println!("off by {paired_by_block:e} and {paired_by_tile:e} in pairs");
     assert!(by_block < 3e-6 && by_tile < 6e-6 && direct < 2e-6, "{by_block:e}, {by_tile:e}, {direct:e}");
+    assert!(paired_by_block < 6e-6 && paired_by_tile < 1e-5, "in pairs {paired_by_block:e}, {paired_by_tile:e}");
+}
+
+/// Numbers of one magnitude are added before they are multiplied; that of pixels and weights does not matter.
+#[test]
+fn rounding_in_pairs_does_not_depend_on_the_size_of_the_numbers() {
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let spec = Convolution { padding: [1; 4], ..Convolution::default() };
+    let (x, weight) =
+        (draw(&mut RandomState::new(7), &[1, 48, 40, 40]), draw(&mut RandomState::new(8), &[40, 48, 3, 3]));
+    Method::Paired.choose();
+    for (x_scale, weight_scale) in [(1.0, 1.0), (1e-9, 1.0), (1e6, 1.0), (1.0, 1e-5), (1e5, 1e5), (3e-12, 2e-3)] {
+        let [x, weight] = [(&x, x_scale), (&weight, weight_scale)]
+            .map(|(numbers, scale)| (numbers * scale).unwrap().to_dtype(DType::F32).unwrap());
+        let exact = reference::conv2d(&x.to_dtype(DType::F64).unwrap(), &weight.to_dtype(DType::F64).unwrap(), &spec);
+        let y = conv2d(&Dual::from(&x), &Dual::from(&weight), &spec).unwrap().into_value();
+        let off = error(&y, &exact.unwrap());
+        assert!(off < 5e-6, "numbers of {x_scale:e} and weights of {weight_scale:e}: off by {off:e}");
+    }
+    Method::default().choose();
 }

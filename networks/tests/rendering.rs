@@ -28,7 +28,7 @@ fn config(activation: Activation, side: usize) -> GeneratorConfig {
             lr_multiplier: 0.01,
             w_avg_beta: 0.995,
         },
-        channels: Channels::from_widths([40, 37, 33, 24, 20, 18, 17][..side.ilog2() as usize - 1].to_vec()),
+        channels: Channels::from_widths([40, 37, 33, 34, 36, 33, 17][..side.ilog2() as usize - 1].to_vec()),
         architecture: Architecture::Skip,
         activation,
         conv_clamp: Some(3.0),
@@ -71,9 +71,10 @@ fn rendering_equals_the_general_way() {
             let followed = Var::from_tensor(&ws).unwrap();
             let general = generator.synthesis.forward(&Dual::from(followed.as_tensor()), &noise).unwrap().into_value();
             for (method, instructions) in [
-                (Method::Winograd, Instructions::Widest),
-                (Method::Winograd, Instructions::Avx2),
-                (Method::Winograd, Instructions::Portable),
+                (Method::Paired, Instructions::Widest),
+                (Method::Paired, Instructions::Avx2),
+                (Method::Paired, Instructions::Portable),
+                (Method::Unpaired, Instructions::Widest),
                 (Method::Direct, Instructions::Widest),
             ] {
                 method.choose();
@@ -83,8 +84,9 @@ fn rendering_equals_the_general_way() {
                 Instructions::default().choose();
                 let off = (&fast - &general).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
                 let size = general.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                // Of largest numbers; rounding adds up through as many as 14 layers, and in pairs it is somewhat larger.
                 assert!(
-                    off < 1e-5 * size,
+                    off < 2e-5 * size,
                     "{activation:?} at {side} px by {method:?}, {instructions:?}: off by {off} of {size}"
                 );
                 assert!(!fast.track_op(), "nobody follows what is rendered");

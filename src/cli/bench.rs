@@ -72,6 +72,10 @@ enum InstructionsName {
 enum MethodName {
     /// Fewest products
     Winograd,
+    /// The same, in pairs on every processor and however few they are
+    Paired,
+    /// The same, none in pairs
+    Unpaired,
     /// Tap by tap
     Direct,
 }
@@ -86,6 +90,8 @@ impl BenchArgs {
         .choose();
         match self.method {
             MethodName::Winograd => Method::Winograd,
+            MethodName::Paired => Method::Paired,
+            MethodName::Unpaired => Method::Unpaired,
             MethodName::Direct => Method::Direct,
         }
         .choose();

@@ -27,7 +27,7 @@ pub(crate) fn relu_stack(x: &Tensor, layers: &[ReluConv]) -> Result<Option<Tenso
     let (n, mut width, h, w) = x.dims4()?;
     let is_single = x.dtype() == DType::F32 && x.device().is_cpu();
     let fits = is_single && fits_tiles(n, (h, w)) && layers.iter().all(ReluConv::is_served);
-    if !(fits && Method::chosen() == Method::Winograd) {
+    if !(fits && Method::by_tiles()) {
         return Ok(None);
     }
     for layer in layers {

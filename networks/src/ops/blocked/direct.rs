@@ -93,6 +93,7 @@ impl Kernel for Rows<'_> {
                     block_step: sizes.block(),
                     blocks: sizes.blocks,
                     taps: &taps,
+                    pairs: None,
                 };
                 let first = self.to.at(target.offset(image, self.first_block, at));
                 let to =

@@ -14,6 +14,7 @@ pub(crate) mod filtered;
 pub(crate) mod finish;
 pub(crate) mod maps;
 pub(crate) mod memory;
+mod paired;
 pub(crate) mod palette;
 mod product;
 pub(crate) mod styled;

@@ -6,10 +6,11 @@
 #![expect(clippy::needless_range_loop, reason = "iterators take closures, which are functions of their own")]
 
 use super::LANES;
+use super::paired::{self, Pairs};
 use crate::ops::vector::Vector;
 
 /// Lines of weights that are asked for before they are needed.
-const AHEAD: usize = 12;
+pub(super) const AHEAD: usize = 12;
 
 /// What is summed. Offsets and steps count numbers.
 #[derive(Clone, Copy)]
@@ -26,6 +27,8 @@ pub(crate) struct Sum<'a> {
     pub blocks: usize,
     /// Offset of each tap.
     pub taps: &'a [usize],
+    /// For sums of a single tap that are to be taken in pairs.
+    pub pairs: Option<Pairs>,
 }
 
 /// Where sums go.
@@ -80,14 +83,16 @@ pub(super) unsafe fn product<V: Vector, const STRIDE: usize>(
     blocks: usize,
     to: Target,
 ) {
-    let groups = positions.div_ceil(V::POSITIONS);
+    let most = if sum.pairs.is_some() { V::PAIRED_POSITIONS } else { V::POSITIONS };
+    let groups = positions.div_ceil(most);
     let (each, longer) = (positions / groups.max(1), positions % groups.max(1));
     let mut first = 0;
     for group in 0..groups {
         let count = each + usize::from(group < longer);
         // SAFETY: positions of this call.
         unsafe {
-            let sum = Sum { pixels: sum.pixels.add(first * STRIDE * LANES), ..sum };
+            let pairs = sum.pairs.map(|pairs| pairs.from(first));
+            let sum = Sum { pixels: sum.pixels.add(first * STRIDE * LANES), pairs, ..sum };
             let to = Target { first: to.first.add(first * to.position_step), ..to };
             output_blocks::<V, STRIDE>(sum, count, blocks, to);
         }
@@ -129,6 +134,10 @@ unsafe fn output_blocks<V: Vector, const STRIDE: usize>(sum: Sum<'_>, positions:
 /// Chooses the loop for a number of positions.
 #[inline(always)]
 unsafe fn some<V: Vector, const STRIDE: usize, const VECTORS: usize>(sum: Sum<'_>, positions: usize, to: Target) {
+    if let Some(pairs) = sum.pairs {
+        // SAFETY: as for the caller.
+        return unsafe { paired::some::<V, STRIDE, VECTORS>((sum, pairs), positions, to) };
+    }
     // SAFETY: as for the caller.
     unsafe {
         match positions {
@@ -206,6 +215,6 @@ unsafe fn exactly<V: Vector, const STRIDE: usize, const VECTORS: usize, const PO
 
 /// Where a vector lies: it is an output block, `block_step` after the one before, or a part of one.
 #[inline(always)]
-fn place<V: Vector>(vector: usize, block_step: usize) -> usize {
+pub(super) fn place<V: Vector>(vector: usize, block_step: usize) -> usize {
     if V::LANES == LANES { vector * block_step } else { vector * V::LANES }
 }

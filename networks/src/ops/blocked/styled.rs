@@ -111,7 +111,7 @@ impl Layer<'_> {
     fn by_tiles(&self, x: &Maps, to: (Sizes, Option<Pointer>), colours: &Colours<'_>) -> Option<Vec<f32>> {
         let (images, size) = (x.sizes.images, inner(x.sizes));
         let whole = size.0.is_multiple_of(TILE) && size.1.is_multiple_of(TILE);
-        if Method::chosen() != Method::Winograd || !whole || images * size.0 * size.1 < MIN_TILES * TILE * TILE {
+        if !Method::by_tiles() || !whole || images * size.0 * size.1 < MIN_TILES * TILE * TILE {
             return None;
         }
         let paint = |image: Pointer| {
@@ -187,7 +187,7 @@ impl Layer<'_> {
         let whole = size.0.is_multiple_of(TILE) && size.1.is_multiple_of(TILE);
         let pays = x.sizes.images * size.0 * size.1 >= MIN_DOUBLING_TILES * TILE * TILE;
         let (scales, weights, corner) = (Some(self.styles), self.weights(), (BORDER, BORDER));
-        (Method::chosen() == Method::Winograd && whole && pays).then(|| Doubled {
+        (Method::by_tiles() && whole && pays).then(|| Doubled {
             source: x.view(),
             scales,
             weights,

@@ -66,8 +66,5 @@ impl Features {
 /// candle keeps the graph of gradients.
 pub(crate) fn is_served(x: &Dual) -> bool {
     let value = x.value();
-    value.dtype() == DType::F32
-        && value.device().is_cpu()
-        && Method::chosen() == Method::Winograd
-        && !graph_of_gradients_is_kept()
+    value.dtype() == DType::F32 && value.device().is_cpu() && Method::by_tiles() && !graph_of_gradients_is_kept()
 }

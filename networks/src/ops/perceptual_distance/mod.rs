@@ -73,7 +73,7 @@ impl Classifier {
         let is_single = images.dtype() == DType::F32 && images.device().is_cpu();
         is_single
             && c == self.colours.shift.len()
-            && Method::chosen() == Method::Winograd
+            && Method::by_tiles()
             && [h, w].iter().all(|side| side % (1 << smallest) == 0)
             && fits_tiles(n, (h >> smallest, w >> smallest))
             && self.groups.iter().flat_map(|group| &group.layers).all(ReluConv::is_served)

@@ -58,6 +58,11 @@ pub(crate) trait Vector: Copy {
     const LANES: usize;
     /// Positions that a matrix kernel sums at a time, so that the sums of all of them fit the registers.
     const POSITIONS: usize;
+    /// The same where channels are taken in pairs, which needs registers for the weights of three channels.
+    const PAIRED_POSITIONS: usize;
+
+    /// Runs a kernel on these vectors as a function of its own.
+    fn apart<K: Kernel>(kernel: K) -> K::Output;
 
     /// Reads [`LANES`](Self::LANES) numbers.
     ///
@@ -128,6 +133,15 @@ pub(crate) trait Vector: Copy {
             }
         }
     }
+}
+
+/// Whether the chosen instructions add beside multiplying, in units of their own, as AMD's processors with AVX-512 do; others
+/// add in the units that multiply.
+pub(crate) fn adds_beside_multiplying() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return Instructions::chosen() == Instructions::Widest && x86::adds_beside_multiplying();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
 }
 
 /// Work that is written for any vectors. Its `run`, and all that it calls, is `#[inline(always)]`.

@@ -16,6 +16,11 @@ impl Vector for Neon {
     const NAME: &'static str = "NEON";
     const LANES: usize = 4;
     const POSITIONS: usize = 6;
+    const PAIRED_POSITIONS: usize = 4;
+
+    fn apart<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run::<Self>()
+    }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {

@@ -1,6 +1,6 @@
 //! Four numbers in plain arithmetic, which compilers turn into whatever vectors every processor of the kind has.
 
-use super::Vector;
+use super::{Kernel, Vector};
 
 #[derive(Clone, Copy)]
 pub(super) struct Plain([f32; 4]);
@@ -17,6 +17,11 @@ impl Vector for Plain {
     const NAME: &'static str = "plain arithmetic";
     const LANES: usize = 4;
     const POSITIONS: usize = 2;
+    const PAIRED_POSITIONS: usize = 2;
+
+    fn apart<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run::<Self>()
+    }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {

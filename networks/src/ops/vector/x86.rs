@@ -3,6 +3,7 @@
 #![expect(clippy::needless_range_loop, reason = "iterators take closures, which are functions of their own")]
 
 use std::arch::x86_64::*;
+use std::sync::OnceLock;
 
 use super::{Instructions, Kernel, Vector, portable};
 
@@ -29,6 +30,29 @@ fn avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Avx2>()
 }
 
+#[inline(never)]
+#[target_feature(enable = "avx512f")]
+fn avx512_apart<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Avx512>()
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+fn avx2_apart<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Avx2>()
+}
+
+/// Whether the processor has AVX-512 and is AMD's: since Zen 4, their first with AVX-512, two units multiply and two others
+/// add.
+pub(super) fn adds_beside_multiplying() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let CpuidResult { ebx, ecx, edx, .. } = __cpuid(0);
+        let vendor = [ebx, edx, ecx].map(u32::to_le_bytes);
+        is_x86_feature_detected!("avx512f") && vendor.as_flattened() == b"AuthenticAMD"
+    })
+}
+
 #[derive(Clone, Copy)]
 struct Avx512(__m512);
 
@@ -36,6 +60,12 @@ impl Vector for Avx512 {
     const NAME: &'static str = "AVX-512";
     const LANES: usize = 16;
     const POSITIONS: usize = 14;
+    const PAIRED_POSITIONS: usize = 12;
+
+    fn apart<K: Kernel>(kernel: K) -> K::Output {
+        // SAFETY: [`run`] has seen the instructions.
+        unsafe { avx512_apart(kernel) }
+    }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
@@ -159,6 +189,12 @@ impl Vector for Avx2 {
     const NAME: &'static str = "AVX2";
     const LANES: usize = 8;
     const POSITIONS: usize = 6;
+    const PAIRED_POSITIONS: usize = 4;
+
+    fn apart<K: Kernel>(kernel: K) -> K::Output {
+        // SAFETY: [`run`] has seen the instructions.
+        unsafe { avx2_apart(kernel) }
+    }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {

@@ -27,7 +27,7 @@ impl Doubled<'_> {
     /// Writes what the filter and the end of the layer make of the result.
     pub fn write_blurred(&self, blur: &Blur<'_>) {
         let winograd = self.winograd();
-        let kernels = winograd.kernels();
+        let kernels = winograd.kernels(winograd.pairing().as_ref());
         // SAFETY: the factors came with the kernels.
         let found = self.demodulation.map(|demodulation| unsafe { demodulation.written() });
         let blur = Blur { finish: Finish { factors: found.or(blur.finish.factors), ..blur.finish }, ..*blur };

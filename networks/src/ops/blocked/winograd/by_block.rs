@@ -8,12 +8,14 @@ use rayon::prelude::*;
 use super::edges::{Edges, LastColumn, LastRow};
 use super::grid::{Grid, Lines, To};
 use super::kernels::Transforming;
-use super::scheme::{Filtering, POINTS, Scheme};
-use super::{After, GROUP, Winograd};
+use super::pairing::Pairing;
+use super::scheme::{Filtering, POINTS, Scales, Scheme};
+use super::{After, GROUP, PAIRED_GROUP, Winograd};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::Finish;
 use crate::ops::blocked::maps::Sizes;
 use crate::ops::blocked::memory::{Memory, Pointer};
+use crate::ops::blocked::paired::{Pairs, pairs_of_pixel, pairs_of_weights};
 use crate::ops::blocked::product::{Sum, Target, product};
 use crate::ops::blocked::weights::{BLOCK, Weights};
 use crate::ops::vector::{self, Kernel, Vector};
@@ -27,7 +29,7 @@ const SHARED: usize = 2 << 20;
 
 impl<S: Filtering> Winograd<'_, S> {
     /// Writes all tiles, those of the edges too.
-    pub(super) fn by_block(&self, after: &After<'_>, to: (Sizes, Pointer)) {
+    pub(super) fn by_block(&self, pairing: Option<&Pairing>, after: &After<'_>, to: (Sizes, Pointer)) {
         let grid = self.grid(self.size_within(to.0));
         let count = grid.count();
         let most = (SHARED / (S::POINTS * LANES * self.weights.input_blocks())).max(GROUP);
@@ -36,7 +38,7 @@ impl<S: Filtering> Winograd<'_, S> {
             let tiles = first..(first + chunk).min(count);
             // The edges come with the last tiles.
             let edges = after.edges.as_ref().filter(|_| tiles.end == count);
-            self.some_by_block((&grid, tiles), edges, to);
+            self.some_by_block(pairing, (&grid, tiles), edges, to);
         }
         if let Some(then) = after.then {
             let row = grid.tiles.1;
@@ -51,13 +53,16 @@ impl<S: Filtering> Winograd<'_, S> {
     /// uses them.
     fn some_by_block(
         &self,
+        pairing: Option<&Pairing>,
         (grid, tiles): (&Grid<'_, S>, Range<usize>),
         edges: Option<&Edges<'_>>,
         to: (Sizes, Pointer),
     ) {
-        let points = Points::of(grid, tiles.clone());
+        let paired = pairing.is_some();
+        let points = Points::of(grid, tiles.clone(), paired);
         let edges = edges.map(|Edges { row, column }| {
-            rayon::join(|| Points::of(row, 0..row.count()), || Points::of(column, 0..column.count()))
+            let (rows, columns) = (0..row.count(), 0..column.count());
+            rayon::join(|| Points::of(row, rows, paired), || Points::of(column, columns, paired))
         });
         let outputs = self.weights.output_blocks();
         let threads = rayon::current_num_threads();
@@ -69,7 +74,8 @@ impl<S: Filtering> Winograd<'_, S> {
             let blocks = first_block..(first_block + blocks).min(outputs);
             let share = points.share(part, parts);
             let edges = edges.as_ref().map(|(row, column)| (row.share(part, parts), column.share(part, parts)));
-            vector::run(BlockByBlock { all: self, blocks, writes_factors: part == 0, share, edges, to });
+            let writes_factors = part == 0;
+            vector::run(BlockByBlock { all: self, pairing, blocks, writes_factors, share, edges, to });
         });
     }
 }
@@ -81,14 +87,17 @@ struct Points<'a, S> {
     tiles: Range<usize>,
     numbers: Memory,
     groups: usize,
+    /// Products of pairs, `[group, point, tile of the group]`.
+    pairs: Option<Memory>,
 }
 
 impl<'a, S: Scheme> Points<'a, S> {
     /// Transforms the patches.
-    fn of(grid: &'a Grid<'a, S>, tiles: Range<usize>) -> Self {
-        let (inputs, groups) = (grid.source.sizes.blocks, tiles.len().div_ceil(GROUP));
+    fn of(grid: &'a Grid<'a, S>, tiles: Range<usize>, paired: bool) -> Self {
+        let (inputs, groups) =
+            (grid.source.sizes.blocks, tiles.len().div_ceil(if paired { PAIRED_GROUP } else { GROUP }));
         let numbers = Memory::take(tiles.len() * inputs * S::POINTS * LANES);
-        let mut points = Points { grid, tiles, numbers, groups };
+        let mut points = Points { grid, tiles, numbers, groups, pairs: None };
         let to = Pointer::new(points.numbers.first());
         (0..inputs * groups).into_par_iter().for_each(|task| {
             let (block, group) = (task / groups, task % groups);
@@ -98,6 +107,12 @@ impl<'a, S: Scheme> Points<'a, S> {
             let to = Lines { first: unsafe { to.at(place) }, tile_step: LANES, point_step };
             vector::run(Patches { grid, block, tiles: first + tiles.start..first + tiles.end, to });
         });
+        if paired {
+            let mut pairs = Memory::take(points.tiles.len() * S::POINTS);
+            let to = Pointer::new(pairs.first());
+            (0..groups).into_par_iter().for_each(|group| vector::run(PairsOfGroup { points: &points, group, to }));
+            points.pairs = Some(pairs);
+        }
         points
     }
 
@@ -115,9 +130,42 @@ impl<'a, S: Scheme> Points<'a, S> {
         (tiles.start * self.grid.source.sizes.blocks + block * tiles.len()) * S::POINTS * LANES
     }
 
+    /// The products of pairs of a group's tiles at a point.
+    #[inline(always)]
+    fn pairs_of(&self, group: usize, point: usize) -> Option<*const f32> {
+        let tiles = self.group(group);
+        self.pairs.as_ref().map(|pairs| pairs[tiles.start * S::POINTS + point * tiles.len()..].as_ptr())
+    }
+
     /// One of some parts.
     fn share(&self, part: usize, parts: usize) -> Share<'_, S> {
         Share { points: self, groups: self.groups * part / parts..self.groups * (part + 1) / parts }
+    }
+}
+
+/// Finds the products of pairs of a group.
+struct PairsOfGroup<'a, S> {
+    points: &'a Points<'a, S>,
+    group: usize,
+    to: Pointer,
+}
+
+impl<S: Scheme> Kernel for PairsOfGroup<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (points, group) = (self.points, self.group);
+        let (tiles, inputs) = (points.group(group), points.grid.source.sizes.blocks);
+        let numbers = &points.numbers[points.place(group, 0)..];
+        let lines = tiles.len() * S::POINTS;
+        for line in 0..lines {
+            // SAFETY: the blocks of a point of a tile of this group, and its place.
+            unsafe {
+                let first = numbers.as_ptr().add(line * LANES);
+                *self.to.at(tiles.start * S::POINTS + line) = pairs_of_pixel((first, lines * LANES), inputs);
+            }
+        }
     }
 }
 
@@ -142,6 +190,7 @@ impl<S: Scheme> Kernel for Patches<'_, S> {
 /// Some tiles of one or two output blocks: kernels are transformed a few input blocks at a time and used at once.
 struct BlockByBlock<'a, S> {
     all: &'a Winograd<'a, S>,
+    pairing: Option<&'a Pairing>,
     blocks: Range<usize>,
     /// Of all tasks of these output blocks only one does.
     writes_factors: bool,
@@ -163,7 +212,8 @@ impl<S: Filtering> Kernel for BlockByBlock<'_, S> {
         let mut sums = self.share.sums(blocks.len());
         let mut edge_sums =
             self.edges.as_ref().map(|(row, column)| (row.sums(blocks.len()), column.sums(blocks.len())));
-        let mut transforming = Transforming::new(all.demodulation, blocks.clone());
+        let mut transforming = Transforming::new(all.demodulation, self.pairing, blocks.clone());
+        let gains = self.pairing.map(Pairing::gains);
         for first in (0..inputs).step_by(DEPTH) {
             let depth = DEPTH.min(inputs - first);
             for (i, output) in blocks.clone().enumerate() {
@@ -172,15 +222,21 @@ impl<S: Filtering> Kernel for BlockByBlock<'_, S> {
                     // SAFETY: room for a block at each point.
                     unsafe { all.transform::<V>((output, first + input), &mut transforming, (to, in_step)) };
                 }
+                for point in 0..if gains.is_some() { S::KERNEL_POINTS } else { 0 } {
+                    let weights = kernels.wrapping_add(i * kernels_step + point * in_step);
+                    // SAFETY: these blocks at this point, and the line behind them.
+                    unsafe { pairs_of_weights::<V>(weights, depth, weights.add(DEPTH * BLOCK)) };
+                }
             }
             let next = (all.weights, blocks.clone(), first + depth..first + depth + DEPTH);
-            let part = Part { kernels, in_step, kernels_step, first, depth, blocks: blocks.len() };
+            let part =
+                Part { kernels, in_step, kernels_step, first, depth, blocks: blocks.len(), gains: gains.as_ref() };
             // SAFETY: the kernels of these blocks, and sums for as many.
             unsafe {
-                self.share.multiply::<V>(part, Some(&next), &mut sums);
+                self.share.multiply::<V>(&part, Some(&next), &mut sums);
                 if let (Some((row, column)), Some((row_sums, column_sums))) = (&self.edges, &mut edge_sums) {
-                    row.multiply::<V>(part, None, row_sums);
-                    column.multiply::<V>(part, None, column_sums);
+                    row.multiply::<V>(&part, None, row_sums);
+                    column.multiply::<V>(&part, None, column_sums);
                 }
             }
         }
@@ -206,8 +262,7 @@ impl<S: Filtering> Kernel for BlockByBlock<'_, S> {
 }
 
 /// Transformed kernels of a few input blocks of some output blocks.
-#[derive(Clone, Copy)]
-struct Part {
+struct Part<'a> {
     kernels: *const f32,
     /// From one point to the next, and from one output block to the next.
     in_step: usize,
@@ -216,6 +271,8 @@ struct Part {
     first: usize,
     depth: usize,
     blocks: usize,
+    /// What sums of pairs are multiplied with at each point.
+    gains: Option<&'a Scales>,
 }
 
 /// What will be read soon: output and input blocks of weights.
@@ -256,7 +313,7 @@ impl<S: Scheme> Share<'_, S> {
     /// # Safety
     /// The kernels can be read; the sums are of as many blocks.
     #[inline(always)]
-    unsafe fn multiply<V: Vector>(&self, part: Part, next: Option<&Next<'_>>, sums: &mut Sums) {
+    unsafe fn multiply<V: Vector>(&self, part: &Part<'_>, next: Option<&Next<'_>>, sums: &mut Sums) {
         let (points, first) = (self.points, self.tiles().start);
         for point in 0..S::POINTS {
             if let Some((weights, outputs, inputs)) = next {
@@ -277,6 +334,11 @@ impl<S: Scheme> Share<'_, S> {
                         block_step: S::POINTS * tiles.len() * LANES,
                         blocks: part.depth,
                         taps: &[0],
+                        pairs: part.gains.map(|gains| Pairs {
+                            of_pixels: points.pairs_of(group, point).filter(|_| part.first == 0),
+                            of_weights: DEPTH * BLOCK,
+                            gain: gains[S::kernel_point(point)],
+                        }),
                     };
                     let to = Target {
                         first: sums.numbers.first().add(point * sums.point_step + (tiles.start - first) * LANES),

@@ -8,12 +8,14 @@ use rayon::prelude::*;
 use super::edges::Edges;
 use super::grid::{Grid, Lines, To};
 use super::kernels::Transforming;
-use super::scheme::{Filtering, Scheme};
+use super::pairing::Pairing;
+use super::scheme::{Filtering, Scales, Scheme};
 use super::{After, Then, Winograd};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::Finish;
 use crate::ops::blocked::maps::{Maps, Sizes};
 use crate::ops::blocked::memory::{Memory, Pointer};
+use crate::ops::blocked::paired::{Pairs, pairs_of_pixel, pairs_of_weights};
 use crate::ops::blocked::product::{Sum, Target};
 use crate::ops::blocked::weights::BLOCK;
 use crate::ops::vector::{self, Kernel, Vector};
@@ -28,8 +30,8 @@ const AHEAD: usize = 2;
 
 impl<S: Filtering> Winograd<'_, S> {
     /// Writes all tiles, those of the edges too.
-    pub(super) fn by_tile(&self, after: &After<'_>, to: (Sizes, Option<Pointer>)) {
-        let kernels = self.kernels();
+    pub(super) fn by_tile(&self, pairing: Option<&Pairing>, after: &After<'_>, to: (Sizes, Option<Pointer>)) {
+        let kernels = self.kernels(pairing);
         // SAFETY: the factors came with the kernels.
         let found = self.demodulation.map(|demodulation| unsafe { demodulation.written() });
         let finish = self.finish.map(|finish| Finish { factors: found.or(finish.factors), ..finish });
@@ -46,19 +48,20 @@ impl<S: Filtering> Winograd<'_, S> {
     }
 
     /// Transforms all kernels; also finds out the factors.
-    pub(super) fn kernels(&self) -> Kernels {
+    pub(super) fn kernels(&self, pairing: Option<&Pairing>) -> Kernels {
         let (outputs, inputs) = (self.weights.output_blocks(), self.weights.input_blocks());
         let step = inputs * BLOCK + LANES; // the odd line keeps points apart in the cache
         let mut numbers = Memory::take(outputs * S::KERNEL_POINTS * step);
         let to = Pointer::new(numbers.first());
-        (0..outputs).into_par_iter().for_each(|block| vector::run(Transform { all: self, block, to, step }));
-        Kernels { numbers, points: S::KERNEL_POINTS, step, inputs, outputs }
+        (0..outputs).into_par_iter().for_each(|block| vector::run(Transform { all: self, pairing, block, to, step }));
+        Kernels { numbers, points: S::KERNEL_POINTS, step, inputs, outputs, gains: pairing.map(Pairing::gains) }
     }
 }
 
 /// Transforms all kernels of an output block.
 struct Transform<'a, S> {
     all: &'a Winograd<'a, S>,
+    pairing: Option<&'a Pairing>,
     block: usize,
     to: Pointer,
     step: usize,
@@ -71,7 +74,7 @@ impl<S: Filtering> Kernel for Transform<'_, S> {
     fn run<V: Vector>(self) {
         let (all, step) = (self.all, self.step);
         let blocks = self.block..self.block + 1;
-        let mut transforming = Transforming::new(all.demodulation, blocks.clone());
+        let mut transforming = Transforming::new(all.demodulation, self.pairing, blocks.clone());
         all.weights.ask_for::<V>(blocks.clone(), 0..AHEAD, (0, 1));
         for input in 0..all.weights.input_blocks() {
             all.weights.ask_for::<V>(blocks.clone(), input + AHEAD..input + AHEAD + 1, (0, 1));
@@ -79,6 +82,14 @@ impl<S: Filtering> Kernel for Transform<'_, S> {
             unsafe {
                 let to = self.to.at(self.block * S::KERNEL_POINTS * step + input * BLOCK);
                 all.transform::<V>((self.block, input), &mut transforming, (to, step));
+            }
+        }
+        for point in 0..if self.pairing.is_some() { S::KERNEL_POINTS } else { 0 } {
+            let blocks = all.weights.input_blocks();
+            // SAFETY: this task's output block at this point, and the line behind it.
+            unsafe {
+                let weights = self.to.at((self.block * S::KERNEL_POINTS + point) * step);
+                pairs_of_weights::<V>(weights, blocks, weights.add(blocks * BLOCK));
             }
         }
         // SAFETY: this task's output block.
@@ -96,6 +107,8 @@ pub(super) struct Kernels {
     /// Blocks of channels.
     inputs: usize,
     outputs: usize,
+    /// What sums of pairs are multiplied with; then the line behind a point's blocks has the products of their pairs.
+    gains: Option<Scales>,
 }
 
 impl Kernels {
@@ -164,9 +177,9 @@ impl<S: Scheme> Kernel for TileByTile<'_, S> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Kernels { points: kernel_points, inputs, outputs, step, .. } = *self.kernels;
-        let tile_step = S::LINES * LANES;
-        let block_step = self.tiles.len() * tile_step;
+        let Kernels { points: kernel_points, inputs, outputs, step, gains, .. } = *self.kernels;
+        let (tile_step, count) = (S::LINES * LANES, self.tiles.len());
+        let block_step = count * tile_step;
         let (mut points, mut sums) = (Memory::take(inputs * block_step), Memory::take(2 * block_step));
         let (points, sums) = (points.first(), sums.first());
         let lines = |first: *mut f32, block: usize| {
@@ -176,6 +189,15 @@ impl<S: Scheme> Kernel for TileByTile<'_, S> {
         for block in 0..inputs {
             // SAFETY: this block's lines of every tile at every point.
             unsafe { self.grid.enter::<V>(block, self.tiles.clone(), lines(points, block)) };
+        }
+        let mut of_pixels = Memory::take(if gains.is_some() { S::POINTS * count } else { 0 });
+        if gains.is_some() {
+            for (tile, point) in (0..count).flat_map(|tile| (0..S::POINTS).map(move |point| (tile, point))) {
+                // SAFETY: this point of this tile.
+                let line = unsafe { points.add(tile * tile_step + point * LANES) };
+                // SAFETY: its blocks.
+                of_pixels[point * count + tile] = unsafe { pairs_of_pixel((line, block_step), inputs) };
+            }
         }
         for first in (0..outputs).step_by(2) {
             let blocks = 2.min(outputs - first);
@@ -190,10 +212,15 @@ impl<S: Scheme> Kernel for TileByTile<'_, S> {
                         block_step,
                         blocks: inputs,
                         taps: &[0],
+                        pairs: gains.map(|gains| Pairs {
+                            of_pixels: Some(of_pixels.as_ptr().add(point * count)),
+                            of_weights: inputs * BLOCK,
+                            gain: gains[S::kernel_point(point)],
+                        }),
                     };
                     let first = sums.add(point * LANES);
                     let to = Target { first, position_step: tile_step, block_step, adds: false };
-                    S::product::<V>(sum, self.tiles.len(), blocks, to);
+                    S::product::<V>(sum, count, blocks, to);
                 }
             }
             for block in 0..blocks {

@@ -1,7 +1,8 @@
 //! Kernels on their way from weights to points, a block of 16 inputs and 16 outputs at a time.
 
-use super::scheme::Filtering;
-use super::transforms::{Along, along_columns};
+use super::pairing::Pairing;
+use super::scheme::{Filtering, KernelPoints, MOST_POINTS, Scales};
+use super::transforms::{Along, along_columns, load};
 use super::{IN_ORDER, Winograd};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::demodulation::{Demodulation, Energies};
@@ -11,6 +12,8 @@ use crate::ops::vector::Vector;
 /// What a task that transforms kernels keeps from one block to the next.
 pub(super) struct Transforming<'a> {
     pub energies: Energies<'a>,
+    /// What points are multiplied with.
+    scales: Scales,
     arranged: Arranged,
 }
 
@@ -25,9 +28,14 @@ struct Arranged {
 
 impl<'a> Transforming<'a> {
     /// For kernels of these output blocks.
-    pub fn new(demodulation: Option<Demodulation<'a>>, blocks: std::ops::Range<usize>) -> Self {
+    pub fn new(
+        demodulation: Option<Demodulation<'a>>,
+        pairing: Option<&Pairing>,
+        blocks: std::ops::Range<usize>,
+    ) -> Self {
         let arranged = Arranged { taps: [0.0; 9 * BLOCK], squares: [0.0; BLOCK] };
-        Transforming { energies: Energies::new(demodulation, blocks), arranged }
+        let scales = pairing.map_or([1.0; MOST_POINTS], |pairing| pairing.scales);
+        Transforming { energies: Energies::new(demodulation, blocks), scales, arranged }
     }
 }
 
@@ -40,13 +48,14 @@ impl<S: Filtering> Winograd<'_, S> {
     pub(super) unsafe fn transform<V: Vector>(
         &self,
         block: (usize, usize),
-        Transforming { energies, arranged: Arranged { taps, squares } }: &mut Transforming<'_>,
-        (to, point_step): (*mut f32, usize),
+        Transforming { energies, scales, arranged: Arranged { taps, squares } }: &mut Transforming<'_>,
+        (to, step): (*mut f32, usize),
     ) {
+        let points = |lane: usize| KernelPoints { first: to.wrapping_add(lane), step, scales };
         if let Some(rows) = self.weights.rows(block).filter(|_| self.taps == IN_ORDER) {
             for lane in (0..LANES).step_by(V::LANES) {
                 // SAFETY: one vector of each point, for which the caller vouches.
-                unsafe { S::kernels::<V>((rows, lane), (to.add(lane), point_step), squares) };
+                unsafe { S::kernels::<V>((rows, lane), points(lane), squares) };
             }
             return energies.add_squares::<V>(block, squares);
         }
@@ -54,7 +63,27 @@ impl<S: Filtering> Winograd<'_, S> {
         energies.add::<V>(block, taps);
         for lane in (0..BLOCK).step_by(V::LANES) {
             // SAFETY: one vector of each tap and of each point, for which the caller vouches.
-            unsafe { S::kernel::<V>((taps.as_ptr().add(lane), BLOCK), (to.add(lane), point_step)) };
+            unsafe { S::kernel::<V>((taps.as_ptr().add(lane), BLOCK), points(lane)) };
+        }
+    }
+}
+
+/// One vector of each of 3x3 taps, `tap_step` numbers apart, to points.
+///
+/// # Safety
+/// The taps can be read and the points written.
+#[inline(always)]
+pub(super) unsafe fn kernel_to_points<A: Along<3, TO>, V: Vector, const TO: usize>(
+    (taps, tap_step): (*const f32, usize),
+    points: KernelPoints<'_>,
+) {
+    // SAFETY: the caller's promise.
+    let lines = along_columns::<A, V, 3, TO>(unsafe { load(taps, (3 * tap_step, tap_step)) });
+    for (y, line) in lines.into_iter().enumerate() {
+        for (x, point) in A::turn(line).into_iter().enumerate() {
+            let i = y * TO + x;
+            // SAFETY: the caller's promise.
+            unsafe { point.mul(V::splat(points.scales[i])).store(points.first.add(i * points.step)) };
         }
     }
 }
@@ -68,7 +97,7 @@ impl<S: Filtering> Winograd<'_, S> {
 #[inline(always)]
 pub(super) unsafe fn kernels_to_points<A: Along<3, TO>, V: Vector, const TO: usize>(
     (rows, output): (Rows<'_>, usize),
-    (points, point_step): (*mut f32, usize),
+    points: KernelPoints<'_>,
     squares: &mut [f32; BLOCK],
 ) {
     // SAFETY: taps of these inputs, a vector of the sums, and one of each point.
@@ -85,7 +114,8 @@ pub(super) unsafe fn kernels_to_points<A: Along<3, TO>, V: Vector, const TO: usi
             rows.ask_for_next::<V>(input);
             for (y, line) in lines.into_iter().enumerate() {
                 for (x, point) in A::turn(line).into_iter().enumerate() {
-                    point.store(points.add((y * TO + x) * point_step + input * LANES));
+                    let place = points.first.add((y * TO + x) * points.step + input * LANES);
+                    point.mul(V::splat(points.scales[y * TO + x])).store(place);
                 }
                 if y == TO / 3 - 1 {
                     first = rows.four_taps::<V>(next, 0);
@@ -119,6 +149,7 @@ mod tests {
     use std::marker::PhantomData;
 
     const STEP: usize = BLOCK + LANES;
+    const SCALES: Scales = [0.75; MOST_POINTS];
 
     /// Points of a block of kernels, with the sums of squares behind them: from rows at once, or from arranged taps.
     struct Both<'a, S> {
@@ -135,15 +166,19 @@ mod tests {
             let rows = self.weights.rows(self.block).expect("a whole block");
             let mut squares = [0.0; BLOCK];
             for lane in (0..LANES).step_by(V::LANES) {
+                let points =
+                    KernelPoints { first: at_once.as_mut_ptr().wrapping_add(lane), step: STEP, scales: &SCALES };
                 // SAFETY: room for all points.
-                unsafe { S::kernels::<V>((rows, lane), (at_once.as_mut_ptr().add(lane), STEP), &mut squares) };
+                unsafe { S::kernels::<V>((rows, lane), points, &mut squares) };
             }
             at_once[S::KERNEL_POINTS * STEP..].copy_from_slice(&squares);
             let mut taps = vec![0.0; 9 * BLOCK];
             self.weights.block::<V>(self.block, &IN_ORDER, &mut taps);
             for lane in (0..BLOCK).step_by(V::LANES) {
+                let points =
+                    KernelPoints { first: arranged.as_mut_ptr().wrapping_add(lane), step: STEP, scales: &SCALES };
                 // SAFETY: room for all points.
-                unsafe { S::kernel::<V>((taps.as_ptr().add(lane), BLOCK), (arranged.as_mut_ptr().add(lane), STEP)) };
+                unsafe { S::kernel::<V>((taps.as_ptr().add(lane), BLOCK), points) };
             }
             for (i, sum) in arranged[S::KERNEL_POINTS * STEP..].iter_mut().enumerate() {
                 *sum = taps.chunks_exact(BLOCK).map(|tap| tap[i] * tap[i]).sum();

@@ -1,6 +1,6 @@
 //! Gradients that go back through a ReLU as they are written: in place of what the ReLU has given.
 
-use super::scheme::{Filtering, Same, Scheme, store};
+use super::scheme::{Filtering, KernelPoints, Same, Scheme, store};
 use super::transforms::points_to_tile;
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::{Channels, Finish};
@@ -58,13 +58,13 @@ impl Scheme for WherePositive {
 
 impl Filtering for WherePositive {
     #[inline(always)]
-    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize)) {
+    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: KernelPoints<'_>) {
         // SAFETY: the caller's promise.
         unsafe { Same::kernel::<V>(taps, points) }
     }
 
     #[inline(always)]
-    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: (*mut f32, usize), squares: &mut [f32; BLOCK]) {
+    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: KernelPoints<'_>, squares: &mut [f32; BLOCK]) {
         // SAFETY: the caller's promise.
         unsafe { Same::kernels::<V>(rows, points, squares) }
     }

@@ -14,6 +14,7 @@ pub(crate) mod gradient;
 mod grid;
 mod kernels;
 pub(crate) mod masked;
+mod pairing;
 mod scheme;
 pub(crate) mod shrinking;
 mod six;
@@ -36,6 +37,8 @@ pub(crate) use transforms::TILE;
 const KERNELS: usize = 3 << 20;
 /// Tiles that the widest matrix kernel sums at a time; a task takes no fewer.
 const GROUP: usize = 14;
+/// The same where products are taken in pairs.
+const PAIRED_GROUP: usize = 12;
 
 /// The taps of a kernel, row by row, as they are stored.
 pub(crate) const IN_ORDER: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
@@ -87,8 +90,9 @@ impl<S: Filtering> Winograd<'_, S> {
     }
 
     fn write_with(&self, after: &After<'_>, to: (Sizes, Option<Pointer>)) {
+        let pairing = self.pairing();
         if self.goes_by_tile() {
-            self.by_tile(after, to);
+            self.by_tile(pairing.as_ref(), after, to);
         } else {
             let mut unkept;
             let first = match to.1 {
@@ -98,7 +102,7 @@ impl<S: Filtering> Winograd<'_, S> {
                     Pointer::new(unkept.memory.first())
                 }
             };
-            self.by_block(after, (to.0, first));
+            self.by_block(pairing.as_ref(), after, (to.0, first));
         }
     }
 

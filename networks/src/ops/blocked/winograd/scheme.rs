@@ -1,7 +1,7 @@
 //! What a way of filtering with fewer products consists of, and F(4x4, 3x3) as one.
 
-use super::kernels::kernels_to_points;
-use super::transforms::{self, PatchToPoints, TILE, TapsToPoints, kernel_to_points, pixels_to_points, points_to_tile};
+use super::kernels::{kernel_to_points, kernels_to_points};
+use super::transforms::{self, PatchToPoints, TILE, TapsToPoints, pixels_to_points, points_to_tile};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::{Channels, Finish};
 use crate::ops::blocked::product::{Sum, Target, product};
@@ -62,15 +62,30 @@ pub(crate) trait Filtering: Scheme {
     ///
     /// # Safety
     /// The taps can be read and the points written.
-    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize));
+    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: KernelPoints<'_>);
 
     /// The same for 16 inputs whose taps lie in order, for a vector of outputs from `rows.1` on; also gives the sums of the
     /// squares of the taps, `[16 inputs, 16 outputs]`.
     ///
     /// # Safety
     /// The points can be written.
-    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: (*mut f32, usize), squares: &mut [f32; BLOCK]);
+    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: KernelPoints<'_>, squares: &mut [f32; BLOCK]);
 }
+
+/// Where the points of kernels go: the first one's place, and the way to the next in numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct KernelPoints<'a> {
+    pub first: *mut f32,
+    pub step: usize,
+    /// A factor for each point.
+    pub scales: &'a Scales,
+}
+
+/// Most points of a kernel.
+pub(super) const MOST_POINTS: usize = 64;
+
+/// A number for each point of a kernel.
+pub(super) type Scales = [f32; MOST_POINTS];
 
 /// F(4x4, 3x3)
 #[derive(Clone, Copy)]
@@ -121,13 +136,13 @@ impl Scheme for Same {
 
 impl Filtering for Same {
     #[inline(always)]
-    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: (*mut f32, usize)) {
+    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: KernelPoints<'_>) {
         // SAFETY: the caller's promise.
-        unsafe { kernel_to_points::<V>(taps, points) }
+        unsafe { kernel_to_points::<TapsToPoints, V, { transforms::SIDE }>(taps, points) }
     }
 
     #[inline(always)]
-    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: (*mut f32, usize), squares: &mut [f32; BLOCK]) {
+    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: KernelPoints<'_>, squares: &mut [f32; BLOCK]) {
         // SAFETY: the caller's promise.
         unsafe { kernels_to_points::<TapsToPoints, V, { transforms::SIDE }>(rows, points, squares) }
     }

@@ -6,8 +6,8 @@
 
 use super::doubling::{self, KERNEL, SIDE, kernel_point, to_five_points, to_four_results};
 use super::gradient::Adjoint;
-use super::kernels::kernels_to_points;
-use super::scheme::{Filtering, Scheme};
+use super::kernels::{kernel_to_points, kernels_to_points};
+use super::scheme::{Filtering, KernelPoints, Scheme};
 use super::transforms::{Along, TILE, load, pixels_to_points, write_turned};
 use crate::ops::blocked::LANES;
 use crate::ops::blocked::finish::{Channels, Finish};
@@ -128,16 +128,13 @@ impl Scheme for Shrinking {
 
 impl Filtering for Shrinking {
     #[inline(always)]
-    unsafe fn kernel<V: Vector>((taps, tap_step): (*const f32, usize), (points, point_step): (*mut f32, usize)) {
+    unsafe fn kernel<V: Vector>(taps: (*const f32, usize), points: KernelPoints<'_>) {
         // SAFETY: the caller's promise.
-        unsafe {
-            let taps = load(taps, (3 * tap_step, tap_step));
-            write_turned::<TapsToPoints, V, 3, KERNEL>(taps, points, (KERNEL * point_step, point_step));
-        }
+        unsafe { kernel_to_points::<TapsToPoints, V, KERNEL>(taps, points) }
     }
 
     #[inline(always)]
-    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: (*mut f32, usize), squares: &mut [f32; BLOCK]) {
+    unsafe fn kernels<V: Vector>(rows: (Rows<'_>, usize), points: KernelPoints<'_>, squares: &mut [f32; BLOCK]) {
         // SAFETY: the caller's promise.
         unsafe { kernels_to_points::<TapsToPoints, V, KERNEL>(rows, points, squares) }
     }

@@ -221,23 +221,7 @@ pub(super) unsafe fn points_to_tile<V: Vector>(points: *const f32, point_step: u
     tile
 }
 
-/// 3x3 taps, `tap_step` numbers apart, to 36 points, for one vector of channels.
-///
-/// # Safety
-/// The taps can be read and the points written.
-#[inline(always)]
-pub(super) unsafe fn kernel_to_points<V: Vector>(
-    (taps, tap_step): (*const f32, usize),
-    (points, point_step): (*mut f32, usize),
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let taps = load(taps, (3 * tap_step, tap_step));
-        write_turned::<TapsToPoints, V, 3, 6>(taps, points, (SIDE * point_step, point_step));
-    }
-}
-
-/// Gradients of 36 points to those of 3x3 taps: the adjoint of [`kernel_to_points`].
+/// Gradients of 36 points to those of 3x3 taps: the adjoint of what takes kernels to points.
 ///
 /// # Safety
 /// The points can be read and the taps written.

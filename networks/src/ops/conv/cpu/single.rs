@@ -160,8 +160,7 @@ impl Plan<'_> {
         }
         let blocks = self.weights.input_blocks().min(self.weights.output_blocks());
         let tiles = images * self.tiles().0 * self.tiles().1;
-        let open =
-            Method::chosen() == Method::Winograd && self.stride == 1 && self.step == 1 && !taps.contains(&usize::MAX);
+        let open = Method::by_tiles() && self.stride == 1 && self.step == 1 && !taps.contains(&usize::MAX);
         (open && tiles >= MIN_TILES && blocks >= MIN_BLOCKS).then_some(taps)
     }
 
@@ -173,7 +172,7 @@ impl Plan<'_> {
         let nine = self.phases.iter().map(|phase| phase.taps.len()).eq([4, 2, 2, 1]);
         let whole = rows % TILE == 0 && columns % TILE == 0 && self.target.1 == (2 * rows + 1, 2 * columns + 1);
         let shape = self.step == 2 && self.corner == (-1, -1) && nine && whole;
-        let open = Method::chosen() == Method::Winograd;
+        let open = Method::by_tiles();
         open && shape && images * rows * columns >= MIN_TILES * TILE * TILE && blocks >= MIN_BLOCKS
     }
 
@@ -265,7 +264,7 @@ pub(in crate::ops::conv) fn weight_gradient(geometry: &Geometry, image: &[f32], 
     let images = output.len().checked_div(geometry.output_channels * rows * columns).unwrap_or(0);
     let tiles = (rows.div_ceil(TILE), columns.div_ceil(TILE));
     let blocks = (blocks_of(geometry.output_channels), blocks_of(geometry.image_channels));
-    let by_tiles = Method::chosen() == Method::Winograd
+    let by_tiles = Method::by_tiles()
         && geometry.kernel == (3, 3)
         && geometry.stride == 1
         && images * tiles.0 * tiles.1 >= MIN_TILES
