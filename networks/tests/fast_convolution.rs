@@ -165,7 +165,8 @@ fn rounding_at_512_channels_is_what_the_documents_say() {
     println!("off by {by_block:e} block by block, {by_tile:e} tile by tile, {direct:e} tap by tap");
     println!("off by {paired_by_block:e} and {paired_by_tile:e} in pairs");
     assert!(by_block < 3e-6 && by_tile < 6e-6 && direct < 2e-6, "{by_block:e}, {by_tile:e}, {direct:e}");
-    assert!(paired_by_block < 6e-6 && paired_by_tile < 1e-5, "in pairs {paired_by_block:e}, {paired_by_tile:e}");
+    // Measured 2.4e-6 and 4.9e-6.
+    assert!(paired_by_block < 4e-6 && paired_by_tile < 8e-6, "in pairs {paired_by_block:e}, {paired_by_tile:e}");
 }
 
 /// Numbers of one magnitude are added before they are multiplied; that of pixels and weights does not matter.

@@ -311,9 +311,8 @@ mod tests {
             both
         };
         let ([six, four], [paired_six, paired_four]) = (both(Method::Unpaired), both(Method::Paired));
-        println!("off by {six:e} and {four:e}, in pairs {paired_six:e} and {paired_four:e}");
-        // Measured 3.2e-6 and 1.8e-6.
+        // Measured 3.2e-6 and 1.8e-6, in pairs 4.1e-6 and 2.2e-6.
         assert!(six < 5e-6 && four < 3e-6, "{six:e}, {four:e}");
-        assert!(paired_six < 1e-5 && paired_four < 6e-6, "in pairs {paired_six:e}, {paired_four:e}");
+        assert!(paired_six < 6e-6 && paired_four < 4e-6, "in pairs {paired_six:e}, {paired_four:e}");
     }
 }
