@@ -129,49 +129,23 @@ impl<const STRIDE: usize, const VECTORS: usize, const POSITIONS: usize> Kernel
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Positions { sum, pairs, to } = self;
-        // A number is read for each vector that it meets, not spread over a register of its own: that would take the place of an
-        // addition. The compiler would read it once if it knew these to be the same.
+        let sum = self.sum;
+        // A number is read for each vector that it meets, not spread over a register of its own: that would take the place
+        // of an addition. The compiler would read it once if it knew these to be the same.
         let mut pixels = [sum.pixels; VECTORS];
         for vector in 1..VECTORS {
             pixels[vector] = std::hint::black_box(sum.pixels);
         }
         let mut weights = sum.weights;
-        let mut sums = [[V::splat(0.0); VECTORS]; POSITIONS];
         // SAFETY: whoever made this vouches for everything that it describes.
         unsafe {
-            for vector in 0..VECTORS {
-                let of_weights = weights.add(pairs.of_weights + place::<V>(vector, sum.weights_step));
-                let too_much = V::splat(0.0).sub(V::load(of_weights));
-                for position in 0..POSITIONS {
-                    sums[position][vector] = match pairs.of_pixels {
-                        Some(of_pixels) => too_much.sub(V::splat(*of_pixels.add(position))),
-                        None => too_much,
-                    };
-                }
-            }
+            let mut sums = self.begin::<V>();
             for block in 0..sum.blocks {
                 for i in 0..PAIRS {
-                    let mut factors = [[V::splat(0.0); VECTORS]; 3];
-                    for channel in 0..3 {
-                        let position = channel * PAIRS + i;
-                        if position < POSITIONS {
-                            V::prefetch(pixels[0].wrapping_add(sum.block_step + position * STRIDE * LANES));
-                            if to.adds && block == 0 {
-                                let number = to.first.wrapping_add(position * to.position_step);
-                                for vector in 0..VECTORS {
-                                    V::prefetch(number.wrapping_add(place::<V>(vector, to.block_step)));
-                                }
-                            }
-                        }
-                        for vector in 0..VECTORS {
-                            let line =
-                                weights.add((channel * PAIRS + i) * LANES + place::<V>(vector, sum.weights_step));
-                            factors[channel][vector] = V::load(line);
-                            V::prefetch(line.wrapping_add(AHEAD * LANES));
-                        }
-                    }
-                    let [a, b, c] = factors;
+                    self.ask_for::<V>(i, pixels[0], block == 0);
+                    let a = self.factors::<V>(weights, i);
+                    let b = self.factors::<V>(weights, PAIRS + i);
+                    let c = self.factors::<V>(weights, 2 * PAIRS + i);
                     for vector in 0..VECTORS {
                         for position in 0..POSITIONS {
                             let pixel = pixels[vector].add(position * STRIDE * LANES + i);
@@ -182,23 +156,81 @@ impl<const STRIDE: usize, const VECTORS: usize, const POSITIONS: usize> Kernel
                         }
                     }
                 }
+                let last = self.factors::<V>(weights, LANES - 1);
                 for vector in 0..VECTORS {
-                    let line = weights.add((LANES - 1) * LANES + place::<V>(vector, sum.weights_step));
-                    let factor = V::load(line);
-                    V::prefetch(line.wrapping_add(AHEAD * LANES));
                     for position in 0..POSITIONS {
                         let pixel = pixels[vector].add(position * STRIDE * LANES + LANES - 1);
-                        sums[position][vector] = V::splat(*pixel).mul_add(factor, sums[position][vector]);
+                        sums[position][vector] = V::splat(*pixel).mul_add(last[vector], sums[position][vector]);
                     }
-                }
-                weights = weights.add(BLOCK);
-                for vector in 0..VECTORS {
                     pixels[vector] = pixels[vector].add(sum.block_step);
                 }
+                weights = weights.add(BLOCK);
             }
-            let gain = V::splat(pairs.gain);
-            for position in 0..POSITIONS {
+            self.end(sums);
+        }
+    }
+}
+
+impl<const STRIDE: usize, const VECTORS: usize, const POSITIONS: usize> Positions<'_, STRIDE, VECTORS, POSITIONS> {
+    /// What the pairs have too much, taken off.
+    #[inline(always)]
+    unsafe fn begin<V: Vector>(&self) -> [[V; VECTORS]; POSITIONS] {
+        let mut sums = [[V::splat(0.0); VECTORS]; POSITIONS];
+        for vector in 0..VECTORS {
+            // SAFETY: the line behind the weights, and a number for each position.
+            unsafe {
+                let of_weights = self.pairs.of_weights + place::<V>(vector, self.sum.weights_step);
+                let too_much = V::splat(0.0).sub(V::load(self.sum.weights.add(of_weights)));
+                for position in 0..POSITIONS {
+                    sums[position][vector] = match self.pairs.of_pixels {
+                        Some(of_pixels) => too_much.sub(V::splat(*of_pixels.add(position))),
+                        None => too_much,
+                    };
+                }
+            }
+        }
+        sums
+    }
+
+    /// A channel's weights; later ones are asked for.
+    #[inline(always)]
+    unsafe fn factors<V: Vector>(&self, weights: *const f32, channel: usize) -> [V; VECTORS] {
+        let mut factors = [V::splat(0.0); VECTORS];
+        for vector in 0..VECTORS {
+            // SAFETY: a line of the weights.
+            unsafe {
+                let line = weights.add(channel * LANES + place::<V>(vector, self.sum.weights_step));
+                factors[vector] = V::load(line);
+                V::prefetch(line.wrapping_add(AHEAD * LANES));
+            }
+        }
+        factors
+    }
+
+    /// Asks for a few positions of the next block, and for the places of their sums when the first block begins.
+    #[inline(always)]
+    fn ask_for<V: Vector>(&self, i: usize, pixels: *const f32, is_first: bool) {
+        for position in [i, PAIRS + i, 2 * PAIRS + i] {
+            if position >= POSITIONS {
+                continue;
+            }
+            V::prefetch(pixels.wrapping_add(self.sum.block_step + position * STRIDE * LANES));
+            if self.to.adds && is_first {
+                let number = self.to.first.wrapping_add(position * self.to.position_step);
                 for vector in 0..VECTORS {
+                    V::prefetch(number.wrapping_add(place::<V>(vector, self.to.block_step)));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn end<V: Vector>(&self, sums: [[V; VECTORS]; POSITIONS]) {
+        let (to, gain) = (self.to, V::splat(self.pairs.gain));
+        for position in 0..POSITIONS {
+            for vector in 0..VECTORS {
+                // SAFETY: the place of a sum.
+                unsafe {
                     let number = to.first.add(position * to.position_step + place::<V>(vector, to.block_step));
                     let sum = sums[position][vector];
                     if to.adds {
